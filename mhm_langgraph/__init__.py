@@ -1,0 +1,46 @@
+"""Multi-Head Recurrent Memory (MHM-LRU) as a LangGraph component."""
+
+from mhm_langgraph.agent import create_mhm_agent
+from mhm_langgraph.errors import (
+    BudgetError,
+    HeadError,
+    MHMError,
+    ReaderError,
+    SettingsError,
+    SourceError,
+)
+from mhm_langgraph.graph import MHMGraph
+from mhm_langgraph.readers import COMPACT, STANDARD, Prompts, Reader, Reply
+from mhm_langgraph.selection import Choice, HeadSelector, Turn
+from mhm_langgraph.settings import Settings
+from mhm_langgraph.sources import Budget, Chunk, DocumentSource, Source
+from mhm_langgraph.state import Head, MHMInput, MHMOutput, MHMState, Usage
+
+__all__ = [
+    "COMPACT",
+    "STANDARD",
+    "Budget",
+    "BudgetError",
+    "Choice",
+    "Chunk",
+    "DocumentSource",
+    "Head",
+    "HeadError",
+    "HeadSelector",
+    "MHMError",
+    "MHMGraph",
+    "MHMInput",
+    "MHMOutput",
+    "MHMState",
+    "Prompts",
+    "Reader",
+    "ReaderError",
+    "Reply",
+    "Settings",
+    "SettingsError",
+    "Source",
+    "SourceError",
+    "Turn",
+    "Usage",
+    "create_mhm_agent",
+]

@@ -1,0 +1,153 @@
+"""create_mhm_agent: checks the settings, wires the loop, compiles."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.graph import END, START, StateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer, TracePolicy
+
+from mhm_langgraph.graph import MHMGraph
+from mhm_langgraph.nodes import AnswerState, Loop, Node, ReadState, StepState
+from mhm_langgraph.readers import Prompts, Reader, resolve_reader
+from mhm_langgraph.readers.prompts import resolve_prompts
+from mhm_langgraph.selection import resolve_selector
+from mhm_langgraph.settings import Settings
+from mhm_langgraph.sources import resolve_sources
+from mhm_langgraph.state import MHMInput, MHMOutput, MHMState
+from mhm_langgraph.tokens import resolve_counter
+
+__all__ = ["create_mhm_agent"]
+
+
+def create_mhm_agent(
+    model: str | BaseChatModel | Reader,
+    *,
+    heads: int = 4,
+    head_tokens: int = 1024,
+    chunk_tokens: int = 5000,
+    answer_tokens: int = 1024,
+    selector: Any = "lru",
+    seed: int = 0,
+    prompts: str | Prompts | None = None,
+    token_counter: Any = None,
+    sources: Any = None,
+    base_url: str | None = None,
+    checkpointer: Checkpointer = None,
+    store: BaseStore | None = None,
+    name: str = "mhm",
+) -> MHMGraph:
+    """Build a graph that reads input of any length into a memory of independent heads, and answers.
+
+    Each step reads a chunk, selects the least recently updated head, rewrites that head alone, and
+    goes on; after the last chunk it answers from all heads (Multi-Head Recurrent Memory, MHM-LRU,
+    arXiv 2607.01523). N chunks cost N + 1 model calls.
+
+    Args:
+        model: `"openai:gpt-4.1-mini"` or another `"provider:model"`, a LangChain chat model, a
+            `Reader`, or `"extractive"`, which needs no model, key or network.
+        heads: Number of heads; 1 is the single-memory agent.
+        head_tokens: Size of each head, in tokens.
+        chunk_tokens: Size of the piece of text read at one step, in tokens.
+        answer_tokens: Greatest size of the answer, in tokens.
+        selector: `"lru"`, `"random"`, `"relevance"` (one extra call a step), a `HeadSelector`, or a
+            function from a `Turn` to the index of a head.
+        seed: Seed of the random selector.
+        prompts: `"standard"`, `"compact"` for small models, or `Prompts` of your own.
+        token_counter: None (UTF-8 bytes / 4, no download), `"tiktoken"`, `"tiktoken:ENCODING"`,
+            `"model"`, a tokenizer with `encode`, or a function from text to tokens.
+        sources: What a run's `source` may name. None: any file (none at all in a LangGraph server);
+            a folder: files below it; a mapping of names to sources, loaders, iterables of documents
+            or paths; or a function from a name to one of these.
+        base_url: Address of an OpenAI-compatible server, for `"openai:NAME"`.
+        checkpointer: As in `StateGraph.compile`; with one, a thread is a memory that lasts.
+        store: As in `StateGraph.compile`.
+        name: The graph's name, as a host graph and a trace show it.
+
+    Returns:
+        A compiled graph. Its input is `question`, with `document` (the text) or `source` (its name);
+        its output `answer`, `heads`, `step` and `usage`.
+
+    Raises:
+        SettingsError: A setting is wrong; the message names it, its value and what is allowed.
+
+    Example:
+        >>> graph = create_mhm_agent("extractive", heads=2, head_tokens=30, chunk_tokens=20)
+        >>> result = graph.invoke({
+        ...     "question": "What did Ahab nail to the mast?",
+        ...     "document": "The ship left Nantucket. Ahab nailed a doubloon to the mast. They sailed on.",
+        ... })
+        >>> print(result["answer"])
+        “Ahab nailed a doubloon to the mast.”
+    """
+    own_selector, own_prompts = resolve_selector(selector), resolve_prompts(prompts)
+    values: dict[str, Any] = {
+        "heads": heads,
+        "head_tokens": head_tokens,
+        "chunk_tokens": chunk_tokens,
+        "answer_tokens": answer_tokens,
+        "seed": seed,
+    }
+    # What is the user's own has no name in the settings: a run's context may still name another.
+    if own_selector is None:
+        values["selector"] = selector
+    if own_prompts is None and prompts is not None:
+        values["prompts"] = prompts
+    loop = Loop(
+        settings=Settings.checked(values),
+        reader=resolve_reader(model, base_url),
+        open_source=resolve_sources(sources),
+        count=resolve_counter(token_counter, model),
+        selector=own_selector,
+        prompts=own_prompts,
+    )
+    return _compile(loop, checkpointer, store, name)
+
+
+def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, name: str) -> MHMGraph:
+    """The loop, on one screen."""
+    builder = StateGraph(MHMState, input_schema=MHMInput, output_schema=MHMOutput, context_schema=Settings)
+    trace = TracePolicy(process_inputs=_without_document)
+    select_head = Node("select_head", loop.select_head, loop.aselect_head)
+    update_head = Node("update_head", loop.update_head, loop.aupdate_head)
+    answer = Node("answer", loop.answer, loop.aanswer)
+
+    builder.add_node("read_chunk", loop.read_chunk, input_schema=ReadState, trace_policy=trace)
+    builder.add_node("select_head", select_head, input_schema=StepState, trace_policy=trace)
+    builder.add_node("update_head", update_head, input_schema=StepState, trace_policy=trace)
+    builder.add_node("answer", answer, input_schema=AnswerState)
+
+    builder.add_edge(START, "read_chunk")
+    builder.add_conditional_edges("read_chunk", _AfterReading(), ["select_head", "answer", END])
+    builder.add_edge("select_head", "update_head")
+    builder.add_edge("update_head", "read_chunk")
+    builder.add_edge("answer", END)
+    return MHMGraph.of(builder.compile(checkpointer=checkpointer, store=store, name=name))
+
+
+class _AfterReading(Runnable[Any, str]):
+    """Where read_chunk leads. A runnable, because a function here would be a traced run each step."""
+
+    name = "after_reading"
+
+    def invoke(
+        self, input: Any, config: RunnableConfig | None = None, **_: Any
+    ) -> Literal["select_head", "answer", "__end__"]:
+        """A chunk is to be selected for; else a question is to be answered; else it is done."""
+        if input.get("span"):
+            return "select_head"
+        return "answer" if input.get("question") is not None else "__end__"
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str:
+        """As `invoke`."""
+        return self.invoke(input)
+
+
+def _without_document(state: Any) -> Any:
+    """A node's input as a trace shows it: the document stays out, whatever its size."""
+    if isinstance(state, dict) and state.get("document"):
+        return {**state, "document": {"fingerprint": state["document"]["fingerprint"]}}
+    return state

@@ -1,0 +1,139 @@
+"""The compiled graph: LangGraph's own, which also checks what a caller sends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
+
+from mhm_langgraph.errors import SettingsError, SourceError
+from mhm_langgraph.settings import Settings
+from mhm_langgraph.sources import join_documents
+from mhm_langgraph.state import MHMInput, MHMOutput, MHMState
+
+__all__ = ["MHMGraph"]
+
+_NO_LIMIT = 1_000_000_000
+"""The loop ends with its text, so the limit that guards against endless loops is out of the way."""
+
+
+class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
+    """A `CompiledStateGraph` whose runs take any number of steps and start from checked input.
+
+    Every way of running a graph (invoke, batch, stream, events, a host graph, a server) goes through
+    `stream` or `astream`, so what a caller sends is checked there, before LangGraph stores any of it.
+    """
+
+    @classmethod
+    def of(cls, compiled: CompiledStateGraph[Any, Any, Any, Any]) -> MHMGraph:
+        """The same graph as an `MHMGraph`, made as LangGraph's own `copy` makes one."""
+        return cls(**vars(compiled))
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
+        """Run the graph and yield its progress, as `CompiledStateGraph.stream`.
+
+        Raises:
+            MHMError: The input or the context is wrong; nothing has been stored.
+        """
+        return super().stream(checked_input(input), _unlimited(config), **_checked(options))
+
+    def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
+        """Run the graph and yield its progress, as `CompiledStateGraph.astream`.
+
+        Raises:
+            MHMError: The input or the context is wrong; nothing has been stored.
+        """
+        return super().astream(checked_input(input), _unlimited(config), **_checked(options))
+
+
+def checked_input(given: Any) -> Any:
+    """A run's input with every key set, so that nothing is left over from a run that broke off.
+
+    Args:
+        given: A caller's input. None (resume) and commands pass as they are.
+
+    Returns:
+        `question`, `document` and `source`, each None where it is not given.
+
+    Raises:
+        SettingsError: The question is not text, or nothing is given.
+        SourceError: The document or the source is not text.
+    """
+    if given is None or isinstance(given, Command):
+        return given
+    if not isinstance(given, Mapping):
+        raise SettingsError(
+            f"The input is a {type(given).__name__}; a dict with question, document or source is needed."
+        )
+    checked = {
+        "question": _question(given.get("question")),
+        "document": _document(given.get("document")),
+        "source": _source(given.get("source")),
+    }
+    if all(value is None for value in checked.values()):
+        raise SettingsError(
+            f"The input has keys {sorted(map(str, given))}; a question, a document or a source is needed."
+        )
+    return checked
+
+
+def _question(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise SettingsError(f"question={value!r:.80} is not allowed: some text is needed.")
+    return None if value is None else _encodable("question", value)
+
+
+def _document(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, Document):
+        value = [value]
+    if not isinstance(value, str):
+        if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+            raise SourceError(
+                f"document={value!r:.80} is not allowed: pass text, or a list of LangChain documents."
+            )
+        value = join_documents(value)
+    if not value:
+        raise SourceError("The document is empty: give some text, or leave it out.")
+    return _encodable("document", value)
+
+
+def _source(value: Any) -> str | list[str] | None:
+    if value is None or (isinstance(value, str) and value):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(n, str) and n for n in value):
+        return list(value)
+    raise SourceError(f"source={value!r:.80} is not allowed: pass the name of a source, or a list of names.")
+
+
+def _encodable(key: str, text: str) -> str:
+    """Text that can be stored and sent: half a surrogate pair can not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(
+            f"{key} holds half a surrogate pair at character {error.start}, which no encoding can carry: "
+            "decode its bytes anew, or replace it."
+        ) from None
+    return text
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """A run's options, its context validated; a misspelt setting is refused, not ignored."""
+    context = options.get("context")
+    if isinstance(context, Mapping):
+        return {**options, "context": Settings.checked(dict(context))}
+    return options
+
+
+def _unlimited(config: RunnableConfig | None) -> RunnableConfig:
+    """The caller's configuration without its recursion limit.
+
+    A limit of 25 comes in with every composition by `|`, and a host's own with every subgraph.
+    """
+    return {**(config or {}), "recursion_limit": _NO_LIMIT}

@@ -1,0 +1,356 @@
+"""The four nodes of the loop: thin, over pure functions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.config import get_stream_writer
+from langgraph.errors import GraphBubbleUp
+from langgraph.managed import RemainingSteps
+from langgraph.runtime import get_runtime
+from typing_extensions import TypedDict
+
+from mhm_langgraph.errors import MHMError, ReaderError, SettingsError
+from mhm_langgraph.readers import AnswerRequest, Load, Prompts, Reader, Reply, UpdateRequest
+from mhm_langgraph.readers.prompts import PRESETS
+from mhm_langgraph.reading import current_chunk, next_chunk, opener_with, start_reading
+from mhm_langgraph.selection import Choice, HeadSelector, Turn, named_selector
+from mhm_langgraph.settings import Settings
+from mhm_langgraph.sources import Budget, Opener
+from mhm_langgraph.state import (
+    Head,
+    HeadWrite,
+    Reading,
+    Usage,
+    add_usage,
+    empty_heads,
+    no_usage,
+    selected_head,
+)
+from mhm_langgraph.tokens import TokenCounter
+
+__all__ = ["Loop", "Node"]
+
+Result = TypeVar("Result")
+_SUPERSTEPS_A_STEP = 3
+
+
+class ReadState(TypedDict, total=False):
+    """What read_chunk looks at."""
+
+    question: str | None
+    document: dict[str, str]
+    source: Any
+    heads: list[Head]
+    step: int
+    remaining_steps: RemainingSteps
+
+
+class StepState(TypedDict, total=False):
+    """What select_head and update_head look at."""
+
+    question: str | None
+    document: dict[str, str]
+    source: Any
+    span: list[int]
+    heads: list[Head]
+    step: int
+    usage: Usage
+
+
+class AnswerState(TypedDict, total=False):
+    """What answer looks at."""
+
+    question: str
+    heads: list[Head]
+    step: int
+    usage: Usage
+
+
+class Node(Runnable[Any, Any]):
+    """A node with a sync and an async form; as a function it could have one only.
+
+    Args:
+        name: The node's name.
+        function: The sync form.
+        afunction: The async form.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        afunction: Callable[[Any], Awaitable[Any]],
+    ) -> None:
+        self.name = name
+        self._function = function
+        self._afunction = afunction
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
+        """Run the node."""
+        return self._function(input)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
+        """Run the node in an async graph."""
+        return await self._afunction(input)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What the factory has bound, and the nodes over it.
+
+    Args:
+        settings: The factory's settings.
+        reader: The reader.
+        open_source: Opens sources by name.
+        count: The token counter.
+        selector: The user's own selector; None where the settings name one.
+        prompts: The user's own prompts; None where the settings name them.
+    """
+
+    settings: Settings
+    reader: Reader
+    open_source: Opener
+    count: TokenCounter
+    selector: HeadSelector | None = None
+    prompts: Prompts | None = None
+
+    def read_chunk(self, state: ReadState) -> dict[str, Any]:
+        """Move on to the next chunk; at a run's first turn, open its sources first."""
+        settings = self._settings()
+        update: dict[str, Any] = {}
+        if not isinstance(state.get("source"), dict):  # still as it was given: a run begins
+            update = self._begin(state, settings)
+        reading: Reading = update.get("source") or state["source"]
+        open_named = opener_with(state.get("document"), self.open_source)
+        reading, chunk = next_chunk(reading, open_named, Budget(settings.chunk_tokens, self.count))
+        update |= {"source": reading, "span": [chunk.start, chunk.end] if chunk else None}
+        if chunk is None and state.get("question") is None:
+            update |= _FINISHED
+        return update
+
+    def select_head(self, state: StepState) -> dict[str, Any]:
+        """Choose the head to rewrite, before anything is generated."""
+        turn = self._turn(state)
+        return _selected(state, self._wrap(state, lambda: self._selector().select(turn)))
+
+    async def aselect_head(self, state: StepState) -> dict[str, Any]:
+        """As `select_head`, async."""
+        turn = self._turn(state)
+        return _selected(state, await self._awrap(state, self._selector().aselect(turn)))
+
+    def update_head(self, state: StepState) -> dict[str, Any]:
+        """Rewrite the selected head from the question, all heads and the chunk."""
+        request = self._update_request(state)
+        reply = self._wrap(state, lambda: self.reader.update(request))
+        return self._updated(state, request, reply)
+
+    async def aupdate_head(self, state: StepState) -> dict[str, Any]:
+        """As `update_head`, async. The source is read in a thread: it may block."""
+        request = await asyncio.to_thread(self._update_request, state)
+        reply = await self._awrap(state, self.reader.aupdate(request))
+        return self._updated(state, request, reply)
+
+    def answer(self, state: AnswerState) -> dict[str, Any]:
+        """Answer the question from all heads."""
+        request = self._answer_request(state)
+        return self._answered(state, self._wrap(state, lambda: self.reader.answer(request)))
+
+    async def aanswer(self, state: AnswerState) -> dict[str, Any]:
+        """As `answer`, async."""
+        request = self._answer_request(state)
+        return self._answered(state, await self._awrap(state, self.reader.aanswer(request)))
+
+    def _settings(self) -> Settings:
+        """The factory's settings, with what this run's context sets."""
+        return self.settings.overridden_by(get_runtime().context)
+
+    def _prompts(self, settings: Settings) -> Prompts:
+        """The user's own prompts, unless this run's context names a preset."""
+        if self.prompts is not None and "prompts" not in settings.model_fields_set:
+            return self.prompts
+        return PRESETS[settings.prompts]
+
+    def _selector(self) -> HeadSelector:
+        """The user's own selector, unless this run's context names one."""
+        settings = self._settings()
+        if self.selector is not None and "selector" not in settings.model_fields_set:
+            return self.selector
+        return named_selector(settings.selector, seed=settings.seed, reader=self.reader)
+
+    def _begin(self, state: ReadState, settings: Settings) -> dict[str, Any]:
+        """A run's start: what was the last run's own goes, the thread's memory stays."""
+        heads = state.get("heads") or []
+        if heads and len(heads) != settings.heads:
+            raise SettingsError(
+                f"heads={settings.heads} is not allowed here: this thread's memory has {len(heads)} "
+                "heads. Use that number, or another thread."
+            )
+        names = _names(state)
+        reading = start_reading(names, opener_with(state.get("document"), self.open_source))
+        self._check_supersteps(reading, settings, state.get("remaining_steps"))
+        self.reader.check(
+            Load(
+                question=state.get("question"),
+                heads=settings.heads,
+                head_tokens=settings.head_tokens,
+                chunk_tokens=settings.chunk_tokens if names else 0,
+                answer_tokens=settings.answer_tokens,
+                prompts=self._prompts(settings),
+                count=self.count,
+            )
+        )
+        memory = {} if heads else {"heads": empty_heads(settings.heads)}
+        step = state.get("step") or 0
+        return {"source": reading, "step": step, "answer": None, "usage": no_usage(), **memory}
+
+    def _check_supersteps(self, reading: Reading, settings: Settings, remaining: int | None) -> None:
+        """Refuse at once what LangGraph's recursion limit would stop in the middle.
+
+        The graph raises that limit by itself; this is for whoever compiled its builder anew.
+        """
+        if remaining is None or reading["total"] is None:
+            return
+        needed = _SUPERSTEPS_A_STEP * (reading["total"] // (settings.chunk_tokens * 4)) + 2
+        if needed > remaining:
+            raise SettingsError(
+                f"recursion_limit leaves {remaining} supersteps and this text needs about {needed}: pass "
+                f"config={{'recursion_limit': {2 * needed}}}, or use the graph as create_mhm_agent "
+                "returned it, which needs none."
+            )
+
+    def _turn(self, state: StepState) -> Turn:
+        return Turn(
+            heads=state["heads"],
+            step=state["step"],
+            question=state.get("question"),
+            span=state["span"],
+            read=lambda: self._chunk_text(state),
+        )
+
+    def _chunk_text(self, state: StepState) -> str:
+        """The chunk, read again: it is never in state."""
+        open_named = opener_with(state.get("document"), self.open_source)
+        return current_chunk(state["source"], state["span"], open_named, self.count).text
+
+    def _update_request(self, state: StepState) -> UpdateRequest:
+        settings = self._settings()
+        return UpdateRequest(
+            question=state.get("question"),
+            heads=[head["text"] for head in state["heads"]],
+            head=selected_head(state["heads"]),
+            chunk=self._chunk_text(state),
+            head_tokens=settings.head_tokens,
+            step=state["step"],
+            span=state["span"],
+            prompts=self._prompts(settings),
+            count=self.count,
+        )
+
+    def _updated(self, state: StepState, request: UpdateRequest, reply: Reply) -> dict[str, Any]:
+        """Write the head and tell of it. An empty reply leaves the head, and the rotation goes on."""
+        reading: Reading = state["source"]
+        write = HeadWrite(head=request.head, step=state["step"])
+        if reply.text:
+            write |= {
+                "text": reply.text,
+                "tokens": self.count(reply.text),
+                "span": list(state["span"]),
+                "source": reading["names"][reading["index"]],
+            }
+        usage = add_usage(state["usage"], reply.usage)
+        get_stream_writer()(
+            {
+                "type": "head_updated",
+                "step": state["step"],
+                "head": request.head,
+                "span": list(state["span"]),
+                "source": reading["names"][reading["index"]],
+                "read": reading["before"] + state["span"][1],
+                "total": reading["total"],
+                "chunk_tokens": self.count(request.chunk),
+                "head_tokens_before": state["heads"][request.head]["tokens"],
+                "head_tokens": write.get("tokens", state["heads"][request.head]["tokens"]),
+                "cut": reply.cut,
+                "empty": not reply.text,
+                "retried": reply.retried,
+                "usage": usage,
+            }
+        )
+        return {"heads": write, "step": state["step"] + 1, "usage": usage}
+
+    def _answer_request(self, state: AnswerState) -> AnswerRequest:
+        settings = self._settings()
+        return AnswerRequest(
+            question=state["question"],
+            heads=[head["text"] for head in state["heads"]],
+            answer_tokens=settings.answer_tokens,
+            prompts=self._prompts(settings),
+            count=self.count,
+        )
+
+    def _answered(self, state: AnswerState, reply: Reply) -> dict[str, Any]:
+        usage = add_usage(state["usage"], reply.usage)
+        get_stream_writer()(
+            {
+                "type": "answered",
+                "step": state["step"],
+                "answer": reply.text,
+                "cut": reply.cut,
+                "empty": not reply.text,
+                "retried": reply.retried,
+                "reader": self.reader.description,
+                "usage": usage,
+            }
+        )
+        return {"answer": reply.text, "usage": usage, **_FINISHED}
+
+    def _wrap(self, state: Any, call: Callable[[], Result]) -> Result:
+        """What a reader or selector raises becomes a ReaderError with step and span."""
+        try:
+            return call()
+        except (MHMError, GraphBubbleUp):
+            raise
+        except Exception as error:
+            raise _reader_error(state, error) from error
+
+    async def _awrap(self, state: Any, call: Awaitable[Result]) -> Result:
+        """As `_wrap`, async."""
+        try:
+            return await call
+        except (MHMError, GraphBubbleUp):
+            raise
+        except Exception as error:
+            raise _reader_error(state, error) from error
+
+
+_FINISHED: dict[str, Any] = {"question": None, "document": None, "source": None, "span": None}
+"""What was the run's own is cleared, or the next run on the thread would inherit it."""
+
+
+def _names(state: ReadState) -> Sequence[str | None]:
+    """What a run is to read: its document first, then its sources."""
+    source = state.get("source")
+    named = [source] if isinstance(source, str) else list(source or [])
+    return [*([None] if state.get("document") else []), *named]
+
+
+def _selected(state: StepState, choice: Choice) -> dict[str, Any]:
+    cost = {"usage": add_usage(state["usage"], choice.usage)} if choice.usage["calls"] else {}
+    return {"heads": {"select": choice.head}, **cost}
+
+
+def _reader_error(state: Any, error: Exception) -> ReaderError:
+    """One sentence with where and why."""
+    step, span = state.get("step"), state.get("span")
+    where = f"at step {step}, chunk {span}" if span else "while answering"
+    return ReaderError(
+        f"The reader failed {where}: {type(error).__name__}: {error}. What was read before is kept: with "
+        "a checkpointer, invoke(None, config) goes on from here.",
+        step=step,
+        span=span,
+    )

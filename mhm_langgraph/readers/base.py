@@ -1,0 +1,188 @@
+"""The reader protocol: what turns (question, heads, chunk) into new head text, and into an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from mhm_langgraph.errors import SettingsError
+from mhm_langgraph.readers.prompts import STANDARD, Prompts
+from mhm_langgraph.state import Usage, no_usage
+from mhm_langgraph.tokens import TokenCounter, utf8_tokens
+
+__all__ = ["AnswerRequest", "Load", "Pick", "PickRequest", "Reader", "Reply", "UpdateRequest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateRequest:
+    """Rewrite one head.
+
+    Args:
+        question: What is asked; None where the text is only read.
+        heads: Texts of all heads.
+        head: Index of the one to rewrite.
+        chunk: The text of this step.
+        head_tokens: Size of a head, in tokens.
+        step: The step, counted from 0 over the life of the thread.
+        span: `[start, end]` of the chunk in the source's own units.
+        prompts: The prompts in force.
+        count: The token counter.
+    """
+
+    question: str | None
+    heads: Sequence[str]
+    head: int
+    chunk: str
+    head_tokens: int
+    step: int = 0
+    span: Sequence[int] = (0, 0)
+    prompts: Prompts = STANDARD
+    count: TokenCounter = utf8_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRequest:
+    """Answer from memory.
+
+    Args:
+        question: What is asked.
+        heads: Texts of all heads.
+        answer_tokens: Greatest size of the answer, in tokens.
+        prompts: The prompts in force.
+        count: The token counter.
+    """
+
+    question: str
+    heads: Sequence[str]
+    answer_tokens: int
+    prompts: Prompts = STANDARD
+    count: TokenCounter = utf8_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickRequest:
+    """Pick the head to rewrite (for the relevance selector).
+
+    Args:
+        question: What is asked; None where the text is only read.
+        heads: Texts of all heads.
+        chunk: The text of this step.
+        step: The step, counted from 0 over the life of the thread.
+        span: `[start, end]` of the chunk in the source's own units.
+        prompts: The prompts in force.
+    """
+
+    question: str | None
+    heads: Sequence[str]
+    chunk: str
+    step: int = 0
+    span: Sequence[int] = (0, 0)
+    prompts: Prompts = STANDARD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a reader gives back.
+
+    Args:
+        text: New head text, or the answer; empty where there was none.
+        usage: What it cost in model calls.
+        cut: Whether the reply was cut by a limit, the model's or the head's.
+        retried: Whether an empty reply was asked for once more.
+    """
+
+    text: str
+    usage: Usage = field(default_factory=no_usage)
+    cut: bool = False
+    retried: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pick:
+    """The head a reader picked.
+
+    Args:
+        head: Its index; None where the reply named none.
+        usage: What it cost in model calls.
+    """
+
+    head: int | None
+    usage: Usage = field(default_factory=no_usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """The largest prompts a run will make, for the check before the first call.
+
+    Args:
+        question: What is asked; None where the text is only read.
+        heads: Number of heads.
+        head_tokens: Size of a head, in tokens.
+        chunk_tokens: Size of a chunk, in tokens; 0 where nothing is read.
+        answer_tokens: Greatest size of the answer, in tokens.
+        prompts: The prompts in force.
+        count: The token counter.
+    """
+
+    question: str | None
+    heads: int
+    head_tokens: int
+    chunk_tokens: int
+    answer_tokens: int
+    prompts: Prompts = STANDARD
+    count: TokenCounter = utf8_tokens
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What updates a head and answers. Implement `update` and `answer`; subclass to inherit the rest.
+
+    Example:
+        >>> class FirstWords(Reader):
+        ...     def update(self, request):
+        ...         return Reply(text=request.chunk[:20])
+        ...     def answer(self, request):
+        ...         return Reply(text=" ".join(request.heads))
+        >>> FirstWords().answer(AnswerRequest(question="?", heads=["a", "b"], answer_tokens=9)).text
+        'a b'
+    """
+
+    description: str = ""
+    """What this reader is, in a few words, for people who watch a run."""
+
+    def update(self, request: UpdateRequest) -> Reply:
+        """New text for one head; an empty text leaves the head as it is."""
+        ...
+
+    def answer(self, request: AnswerRequest) -> Reply:
+        """An answer from memory."""
+        ...
+
+    async def aupdate(self, request: UpdateRequest) -> Reply:
+        """As `update`, in an async graph; by default in a thread."""
+        return await asyncio.to_thread(self.update, request)
+
+    async def aanswer(self, request: AnswerRequest) -> Reply:
+        """As `answer`, in an async graph; by default in a thread."""
+        return await asyncio.to_thread(self.answer, request)
+
+    def pick(self, request: PickRequest) -> Pick:
+        """The head closest to the chunk, for the relevance selector."""
+        raise SettingsError(
+            f"selector='relevance' needs a reader that can pick a head; {type(self).__name__} has no "
+            "pick method. Use 'lru', or give it one."
+        )
+
+    async def apick(self, request: PickRequest) -> Pick:
+        """As `pick`, in an async graph; by default in a thread."""
+        return await asyncio.to_thread(self.pick, request)
+
+    def check(self, load: Load) -> None:
+        """Called before the first call of a run; by default everything fits.
+
+        Raises:
+            BudgetError: The largest prompt does not fit the model's window.
+        """
+        return

@@ -1,0 +1,117 @@
+"""The extractive reader: no model, no key, deterministic. It keeps and quotes sentences."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import bm25s
+import Stemmer
+
+from mhm_langgraph.readers.base import (
+    AnswerRequest,
+    Pick,
+    PickRequest,
+    Reader,
+    Reply,
+    UpdateRequest,
+)
+from mhm_langgraph.text import sentences, trim
+from mhm_langgraph.tokens import TokenCounter
+
+__all__ = ["ExtractiveReader"]
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index it builds
+
+# Words of two letters and more, or single characters where words are not set apart by spaces.
+_WORD = r"(?u)[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}\b"
+_QUOTED = 3  # sentences an answer quotes at most
+_NEAR_BEST = 0.7  # share of the best sentence's score that a further one needs to be quoted
+
+
+class ExtractiveReader(Reader):
+    """Keeps the sentences that bear most on the question (BM25), and answers by quoting them.
+
+    Not a language model: it finds words, it does not understand. It serves to try the loop, to test
+    it, and as a baseline, with no key and no network.
+
+    Example:
+        >>> ExtractiveReader().update(UpdateRequest(
+        ...     question="Who took Ahab's leg?", heads=[""], head=0, head_tokens=12,
+        ...     chunk="It was a fair day. The white whale took Ahab's leg. They sailed on.")).text
+        "The white whale took Ahab's leg."
+    """
+
+    description = "extractive: quotes sentences found by BM25; it is not a language model"
+
+    def update(self, request: UpdateRequest) -> Reply:
+        """Rewrite one head with the best sentences of what it holds and of the chunk."""
+        elsewhere = {
+            sentence
+            for index, text in enumerate(request.heads)
+            if index != request.head
+            for sentence in _sentences(text)
+        }
+        old, new = _sentences(request.heads[request.head]), _sentences(request.chunk)
+        candidates = [s for s in dict.fromkeys([*old, *new]) if s not in elsewhere]
+        # Without a question, what is most like the chunk as a whole stands for it.
+        scores = _scores(request.question or request.chunk, candidates)
+        kept = _best(candidates, scores, request.head_tokens, request.count)
+        return Reply(text=kept, cut=False)
+
+    def answer(self, request: AnswerRequest) -> Reply:
+        """Quote the sentences in memory that bear most on the question."""
+        candidates = list(dict.fromkeys(s for text in request.heads for s in _sentences(text)))
+        scores = _scores(request.question, candidates)
+        best = sorted(range(len(candidates)), key=lambda index: -scores[index])[:_QUOTED]
+        quoted = [candidates[i] for i in best if 0 < scores[i] >= _NEAR_BEST * scores[best[0]]]
+        text = "\n".join(f"“{sentence}”" for sentence in quoted)
+        text = text or "Nothing in memory shares a word with the question."
+        kept = trim(text, request.answer_tokens, request.count)
+        return Reply(text=kept, cut=kept != text)
+
+    def pick(self, request: PickRequest) -> Pick:
+        """The head that shares most words with the chunk; an empty one where none shares any."""
+        scores = _scores(request.chunk, request.heads)
+        best = max(range(len(scores)), key=lambda index: (scores[index], not request.heads[index]))
+        return Pick(head=best if scores[best] > 0 or not request.heads[best] else None)
+
+
+def _sentences(text: str) -> list[str]:
+    """Sentences on one line each: books are wrapped by hand."""
+    return [line for sentence in sentences(text) if (line := " ".join(sentence.split()))]
+
+
+def _scores(query: str, texts: Sequence[str]) -> list[float]:
+    """How much each text bears on the query: BM25 with stemming; 0 where no word is shared."""
+    corpus = _tokens(texts) if texts else []
+    known = sorted(set(_tokens([query])[0]) & set().union(*corpus))
+    if not known:
+        return [0.0] * len(texts)
+    index = bm25s.BM25()
+    index.index(corpus, show_progress=False)
+    return [float(score) for score in index.get_scores(known)]
+
+
+def _tokens(texts: Sequence[str]) -> list[list[str]]:
+    """The stems of each text's words, without stop words."""
+    tokens: list[list[str]] = bm25s.tokenize(
+        list(texts),
+        token_pattern=_WORD,
+        stopwords="en",
+        stemmer=Stemmer.Stemmer("english"),
+        return_ids=False,
+        show_progress=False,
+    )
+    return tokens
+
+
+def _best(texts: Sequence[str], scores: Sequence[float], limit: int, count: TokenCounter) -> str:
+    """The best texts that fit the limit together, in their order."""
+    kept: list[int] = []
+    for index in sorted(range(len(texts)), key=lambda index: -scores[index]):
+        if scores[index] <= 0:
+            break
+        if count(" ".join(texts[i] for i in sorted([*kept, index]))) <= limit:
+            kept.append(index)
+    return " ".join(texts[index] for index in sorted(kept))

@@ -1,0 +1,155 @@
+"""Where a run stands in its sources, and how it goes on. Pure but for reading the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mhm_langgraph.errors import SourceError
+from mhm_langgraph.sources import Budget, Chunk, InlineSource, Opener, Source
+from mhm_langgraph.state import Reading
+from mhm_langgraph.tokens import TokenCounter
+
+__all__ = ["current_chunk", "next_chunk", "opener_with", "start_reading"]
+
+Open = Callable[[str | None], Source]
+"""Opens a source by name; None is the inline document."""
+
+
+def opener_with(document: dict[str, str] | None, open_source: Opener) -> Open:
+    """An opener that also knows the run's inline document.
+
+    Args:
+        document: The document channel.
+        open_source: Opens what is named.
+
+    Returns:
+        The opener.
+    """
+
+    def open_named(name: str | None) -> Source:
+        if name is not None:
+            return open_source(name)
+        if not document:
+            raise SourceError("The document is missing: give it again to read it from its start.")
+        return InlineSource(document["text"], mark=document["fingerprint"])
+
+    return open_named
+
+
+def start_reading(names: Sequence[str | None], open_named: Open) -> Reading:
+    """Open every source once, so that a missing one is found before the first model call.
+
+    Args:
+        names: The sources in order; none where only a question was asked.
+        open_named: Opens them.
+
+    Returns:
+        The start of the first.
+
+    Raises:
+        SourceError: One can not be read.
+    """
+    sources = [open_named(name) for name in names]
+    sizes = [getattr(source, "size", None) for source in sources]
+    known = [size for size in sizes if size is not None]
+    return Reading(
+        names=list(names),
+        index=0,
+        cursor=0,
+        chunk_tokens=0,
+        fingerprint=_fingerprint(sources[0]) if sources else "",
+        before=0,
+        total=sum(known) if len(known) == len(sizes) else None,
+    )
+
+
+def next_chunk(reading: Reading, open_named: Open, budget: Budget) -> tuple[Reading, Chunk | None]:
+    """The next chunk, from this source or the one after it.
+
+    Args:
+        reading: Where the run stands.
+        open_named: Opens sources.
+        budget: How much text the chunk may hold.
+
+    Returns:
+        Where the run stands after it, and the chunk; None where the text has ended.
+
+    Raises:
+        SourceError: The text can not be read, or has changed since the run began.
+    """
+    while reading["index"] < len(reading["names"]):
+        source = _unchanged(reading, open_named)
+        chunk = _read(source, reading["cursor"], budget)
+        if chunk is not None:
+            return {**reading, "cursor": chunk.end, "chunk_tokens": budget.tokens}, chunk
+        reading = _next_source(reading, open_named)
+    return reading, None
+
+
+def current_chunk(reading: Reading, span: Sequence[int], open_named: Open, count: TokenCounter) -> Chunk:
+    """The chunk of this step once more, from its span.
+
+    Args:
+        reading: Where the run stands, after the chunk.
+        span: The chunk's `[start, end]`.
+        open_named: Opens sources.
+        count: The token counter it was read with.
+
+    Returns:
+        The chunk.
+
+    Raises:
+        SourceError: The same place does not hold the same chunk any more.
+    """
+    budget = Budget(reading["chunk_tokens"], count)
+    chunk = _read(_unchanged(reading, open_named), span[0], budget)
+    if chunk is None or chunk.end != span[1]:
+        raise SourceError(
+            f"The chunk at {list(span)} of {_name(reading)} is not the one that was selected for: the "
+            "source or the token counter has changed since. Start the reading again."
+        )
+    return chunk
+
+
+def _read(source: Source, cursor: int, budget: Budget) -> Chunk | None:
+    """Read, and hold a user's own source to the protocol: forward, and from where it was asked."""
+    chunk = source.read(cursor, budget)
+    if chunk is not None and not chunk.start == cursor < chunk.end:
+        raise SourceError(
+            f"{type(source).__name__}.read({cursor}) returned the span [{chunk.start}, {chunk.end}]: a "
+            f"chunk must start at {cursor} and end after it."
+        )
+    return chunk
+
+
+def _unchanged(reading: Reading, open_named: Open) -> Source:
+    """The source being read, if it is still the one the run began with."""
+    source = open_named(reading["names"][reading["index"]])
+    if _fingerprint(source) != reading["fingerprint"]:
+        raise SourceError(
+            f"{_name(reading)} has changed since the run began. Put it back as it was, or start the "
+            "reading again."
+        )
+    return source
+
+
+def _next_source(reading: Reading, open_named: Open) -> Reading:
+    """The start of the source after this one."""
+    index = reading["index"] + 1
+    following = reading["names"][index : index + 1]
+    return {
+        **reading,
+        "index": index,
+        "cursor": 0,
+        "fingerprint": _fingerprint(open_named(following[0])) if following else "",
+        "before": reading["before"] + reading["cursor"],
+    }
+
+
+def _fingerprint(source: Source) -> str:
+    return str(getattr(source, "fingerprint", ""))
+
+
+def _name(reading: Reading) -> str:
+    name = reading["names"][reading["index"]]
+    return "The document" if name is None else f"{name!r}"

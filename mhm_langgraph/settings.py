@@ -1,0 +1,104 @@
+"""Every knob of the loop, once: validated, documented, and the graph's context schema."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mhm_langgraph.errors import SettingsError
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseModel):
+    """The knobs of one reading. The defaults are the paper's (arXiv 2607.01523): 4 x 1,024 tokens.
+
+    `create_mhm_agent` takes the same names and binds them; a run may override single ones with
+    `context={"head_tokens": 512}`. What a run's context does not name stays as the factory set it.
+
+    Example:
+        >>> Settings(heads=8).head_tokens
+        1024
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    heads: int = Field(4, ge=1, le=1024)
+    """Number of heads H; 1 is the single-memory agent. Fixed for the life of a thread."""
+
+    head_tokens: int = Field(1024, ge=1, le=1_000_000)
+    """Size of each head, in tokens."""
+
+    chunk_tokens: int = Field(5000, ge=1, le=10_000_000)
+    """Size of the piece of source read at one step, in tokens."""
+
+    answer_tokens: int = Field(1024, ge=1, le=1_000_000)
+    """Greatest size of the answer, in tokens."""
+
+    selector: Literal["lru", "random", "relevance"] = "lru"
+    """Policy that picks the head to rewrite: least recently updated, random, or by the model."""
+
+    seed: int = 0
+    """Seed of the random selector."""
+
+    prompts: Literal["standard", "compact"] = "standard"
+    """Prompt preset: standard, or compact for small models."""
+
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> Settings:
+        """Validate values, turning what is wrong into one sentence a setting.
+
+        Args:
+            values: Settings by name.
+
+        Returns:
+            The settings.
+
+        Raises:
+            SettingsError: Names the setting, the value and what is allowed.
+
+        Example:
+            >>> Settings.checked({"heads": 0})
+            Traceback (most recent call last):
+            mhm_langgraph.errors.SettingsError: heads=0 is not allowed: Input should be greater ...
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SettingsError(" ".join(map(_sentence, error.errors()))) from None
+
+    def overridden_by(self, context: object) -> Settings:
+        """These settings with what a run's context sets.
+
+        Args:
+            context: The run's context. Anything but `Settings` or a dict that validates as it is
+                somebody else's (a parent graph's) and is left alone.
+
+        Returns:
+            Settings; only the fields that the context names differ.
+
+        Example:
+            >>> Settings(heads=8).overridden_by({"head_tokens": 512}).heads
+            8
+        """
+        if isinstance(context, dict):
+            try:
+                context = Settings.model_validate(context)
+            except ValidationError:
+                return self
+        if not isinstance(context, Settings) or not context.model_fields_set:
+            return self
+        named = {name: getattr(context, name) for name in context.model_fields_set}
+        return self.model_copy(update=named)
+
+
+def _sentence(error: Any) -> str:
+    """One validation error as a sentence."""
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(Settings.model_fields)
+        return f"{name} is not a setting; the settings are {known}."
+    shown = repr(error["input"])
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return f"{name}={shown} is not allowed: {error['msg']}."

@@ -1,0 +1,252 @@
+"""The graph's state, its input and output, and the one reducer through which a head can change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, NotRequired
+
+from langgraph.channels import DeltaChannel
+from typing_extensions import TypedDict
+
+from mhm_langgraph.errors import HeadError
+from mhm_langgraph.text import fingerprint
+
+# Plain dicts, lists, strings and integers only: they survive every checkpoint serializer.
+# On Python < 3.12 pydantic (so Studio's JSON schemas) needs typing_extensions' TypedDict.
+
+__all__ = [
+    "Head",
+    "HeadWrite",
+    "MHMInput",
+    "MHMOutput",
+    "MHMState",
+    "Reading",
+    "Usage",
+    "add_usage",
+    "empty_heads",
+    "keep_document",
+    "no_usage",
+    "selected_head",
+    "write_heads",
+]
+
+
+class Head(TypedDict):
+    """One independent block of memory text."""
+
+    text: str
+    """What it holds."""
+    updated_at: int
+    """The step of its last turn, -1 = never. A turn whose reply was empty counts: it keeps its text."""
+    span: list[int] | None
+    """`[start, end]` of the chunk its text was last written from, in the source's own units."""
+    source: str | None
+    """Name of the source of that chunk, None for an inline document."""
+    tokens: int
+    """Size of its text, in tokens."""
+    selected: bool
+    """Whether it is the head that this step rewrites."""
+
+
+class HeadWrite(TypedDict):
+    """A write to the selected head. Without `text` the head keeps what it holds: its turn is over."""
+
+    head: int
+    """Index of the head."""
+    step: int
+    """The step that writes."""
+    text: NotRequired[str]
+    """The new text."""
+    tokens: NotRequired[int]
+    """Size of the new text, in tokens."""
+    span: NotRequired[list[int]]
+    """`[start, end]` of the chunk it was written from."""
+    source: NotRequired[str | None]
+    """Name of the chunk's source."""
+
+
+class Usage(TypedDict):
+    """What a run's model calls cost, as the model reports it."""
+
+    input_tokens: int
+    """Tokens of prompts."""
+    output_tokens: int
+    """Tokens of replies."""
+    calls: int
+    """Model calls."""
+
+
+class Reading(TypedDict):
+    """Where a run stands in its sources. The text itself is never in here."""
+
+    names: list[str | None]
+    """The sources, read one after the other; None is the inline document."""
+    index: int
+    """Which of them is being read."""
+    cursor: int
+    """Where the next chunk starts, in the source's own units."""
+    chunk_tokens: int
+    """The budget its last chunk was read with, so that the same chunk can be read again."""
+    fingerprint: str
+    """Content of the source being read, as the run found it."""
+    before: int
+    """Sizes of the sources that lie behind."""
+    total: int | None
+    """Sizes of all sources, None where one does not know."""
+
+
+def empty_heads(count: int) -> list[Head]:
+    """A memory of `count` heads that hold nothing."""
+    return [
+        Head(text="", updated_at=-1, span=None, source=None, tokens=0, selected=False) for _ in range(count)
+    ]
+
+
+def selected_head(heads: Sequence[Head]) -> int:
+    """Index of the head that this step rewrites.
+
+    Raises:
+        HeadError: None is selected.
+    """
+    for index, head in enumerate(heads):
+        if head["selected"]:
+            return index
+    raise HeadError("No head is selected: select_head comes before update_head.")
+
+
+def write_heads(heads: list[Head], write: Any) -> list[Head]:
+    """The one way in which a head changes: select it, then write it once.
+
+    Selecting marks a head and writing takes the mark off, so no other head can be written, and none
+    twice in a step (paper: the H - 1 unselected heads are structurally untouched).
+
+    Args:
+        heads: The memory; empty before a thread's first run.
+        write: `{"select": index}`, a `HeadWrite`, or a list of new heads for an empty memory.
+
+    Returns:
+        A new memory; unselected heads are the same objects.
+
+    Raises:
+        HeadError: The write is none of these, its index is out of range, or its head is not selected.
+
+    Example:
+        >>> memory = write_heads(empty_heads(2), {"select": 1})
+        >>> memory = write_heads(memory, {"head": 1, "step": 0, "text": "Ahab", "tokens": 1})
+        >>> [head["text"] for head in memory]
+        ['', 'Ahab']
+        >>> write_heads(memory, {"head": 0, "step": 0, "text": "overwritten", "tokens": 3})
+        Traceback (most recent call last):
+        mhm_langgraph.errors.HeadError: Head 0 is not selected ...
+    """
+    if isinstance(write, list) and not heads:
+        return list(write)
+    if isinstance(write, dict) and "select" in write:
+        chosen = _index(heads, write["select"])
+        return [_marked(head, index == chosen) for index, head in enumerate(heads)]
+    if isinstance(write, dict) and {"head", "step"} <= write.keys():
+        chosen = _index(heads, write["head"])
+        if not heads[chosen]["selected"]:
+            raise HeadError(
+                f"Head {chosen} is not selected at step {write['step']}: a step writes the selected "
+                "head only, and only once."
+            )
+        return [*heads[:chosen], _written(heads[chosen], write), *heads[chosen + 1 :]]
+    raise HeadError(
+        f"The heads can not take {write!r:.80}: select a head, then write it. To set the whole memory "
+        "by hand, wrap the list of heads in langgraph.types.Overwrite."
+    )
+
+
+def _index(heads: list[Head], index: Any) -> int:
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(heads):
+        raise HeadError(f"There is no head {index!r}: this memory has heads 0 to {len(heads) - 1}.")
+    return index
+
+
+def _marked(head: Head, selected: bool) -> Head:
+    return head if head["selected"] == selected else {**head, "selected": selected}
+
+
+def _written(head: Head, write: Any) -> Head:
+    """The head after its turn."""
+    changed = {key: write[key] for key in ("text", "tokens", "span", "source") if key in write}
+    return {**head, **changed, "updated_at": write["step"], "selected": False}  # type: ignore[typeddict-item]  # keys are Head's
+
+
+def keep_document(document: dict[str, str], writes: Sequence[Any]) -> dict[str, str]:
+    """Reducer of the inline document: the last write stands; None takes the document away.
+
+    Args:
+        document: `{}`, or `{"text", "fingerprint"}`.
+        writes: Texts, None, or documents already in that form.
+
+    Returns:
+        The document with its fingerprint, taken once here rather than at each step.
+    """
+    for write in writes[-1:]:
+        if isinstance(write, str):
+            return {"text": write, "fingerprint": fingerprint(write)}
+        return dict(write) if write else {}
+    return document
+
+
+def no_usage() -> Usage:
+    """The usage of no call at all."""
+    return Usage(input_tokens=0, output_tokens=0, calls=0)
+
+
+def add_usage(usage: Usage, more: Usage) -> Usage:
+    """The sum of two usages."""
+    return Usage(
+        input_tokens=usage["input_tokens"] + more["input_tokens"],
+        output_tokens=usage["output_tokens"] + more["output_tokens"],
+        calls=usage["calls"] + more["calls"],
+    )
+
+
+class MHMInput(TypedDict, total=False):
+    """What a run is given: a question, a text (inline or by name), or both."""
+
+    question: str
+    """What to answer. Without a text it is answered from the thread's memory."""
+    document: str
+    """The text itself. Without a question it is read into memory and nothing is answered."""
+    source: str | list[str]
+    """Name of the text: a file's path or a named source; several are read one after the other."""
+
+
+class MHMOutput(TypedDict, total=False):
+    """What a run returns."""
+
+    answer: str | None
+    """The answer, None where no question was asked."""
+    heads: list[Head]
+    """The memory; head i stands at index i."""
+    step: int
+    """How many steps the thread has taken: the number of its next one."""
+    usage: Usage
+    """What this run's model calls cost."""
+
+
+class MHMState(TypedDict, total=False):
+    """The state of a thread. Neither the document nor a chunk is written again at each step."""
+
+    question: str | None
+    """The question of the run, None between runs."""
+    document: Annotated[dict[str, str], DeltaChannel(keep_document, dict)]
+    """The inline document, in a delta channel: a checkpoint stores it when it is given, no more."""
+    source: str | list[str] | Reading | None
+    """A name as it was given, until read_chunk turns it into where the run stands."""
+    span: list[int] | None
+    """`[start, end]` of the chunk of this step, None once the text has ended."""
+    # A plain channel, although a delta channel would store less: an exact memory after forks matters
+    # more than bytes (langgraph issues 8443, 8551).
+    heads: Annotated[list[Head], write_heads]
+    """The memory."""
+    step: int
+    """The step, counted from 0 over the life of the thread."""
+    answer: str | None
+    """The answer of the last run, None where it asked nothing."""
+    usage: Usage
+    """What the run's model calls cost so far."""
