@@ -40,11 +40,12 @@ _SUPERSTEPS_A_STEP = 3
 
 
 class ReadState(TypedDict, total=False):
-    """What read_chunk looks at."""
+    """What read_chunk and the way on from it look at."""
 
     question: str | None
     document: dict[str, str]
     source: Any
+    span: list[int] | None
     heads: list[Head]
     step: int
     remaining_steps: RemainingSteps

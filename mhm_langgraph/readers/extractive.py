@@ -50,9 +50,9 @@ class ExtractiveReader(Reader):
             sentence
             for index, text in enumerate(request.heads)
             if index != request.head
-            for sentence in _sentences(text)
+            for sentence in text.splitlines()
         }
-        old, new = _sentences(request.heads[request.head]), _sentences(request.chunk)
+        old, new = request.heads[request.head].splitlines(), _sentences(request.chunk)
         candidates = [s for s in dict.fromkeys([*old, *new]) if s not in elsewhere]
         # Without a question, what is most like the chunk as a whole stands for it.
         scores = _scores(request.question or request.chunk, candidates)
@@ -61,7 +61,7 @@ class ExtractiveReader(Reader):
 
     def answer(self, request: AnswerRequest) -> Reply:
         """Quote the sentences in memory that bear most on the question."""
-        candidates = list(dict.fromkeys(s for text in request.heads for s in _sentences(text)))
+        candidates = list(dict.fromkeys(s for text in request.heads for s in text.splitlines()))
         scores = _scores(request.question, candidates)
         best = sorted(range(len(candidates)), key=lambda index: -scores[index])[:_QUOTED]
         quoted = [candidates[i] for i in best if 0 < scores[i] >= _NEAR_BEST * scores[best[0]]]
@@ -78,7 +78,7 @@ class ExtractiveReader(Reader):
 
 
 def _sentences(text: str) -> list[str]:
-    """Sentences on one line each: books are wrapped by hand."""
+    """Sentences on one line each, as heads keep them: books are wrapped by hand."""
     return [line for sentence in sentences(text) if (line := " ".join(sentence.split()))]
 
 
@@ -112,6 +112,6 @@ def _best(texts: Sequence[str], scores: Sequence[float], limit: int, count: Toke
     for index in sorted(range(len(texts)), key=lambda index: -scores[index]):
         if scores[index] <= 0:
             break
-        if count(" ".join(texts[i] for i in sorted([*kept, index]))) <= limit:
+        if count("\n".join(texts[i] for i in sorted([*kept, index]))) <= limit:
             kept.append(index)
-    return " ".join(texts[index] for index in sorted(kept))
+    return "\n".join(texts[index] for index in sorted(kept))

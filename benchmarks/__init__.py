@@ -1,0 +1,1 @@
+"""What the numbers are, measured: `python -m benchmarks.run`. Not part of the package."""
