@@ -65,7 +65,7 @@ class ExtractiveReader(Reader):
         scores = _scores(request.question, candidates)
         best = sorted(range(len(candidates)), key=lambda index: -scores[index])[:_QUOTED]
         quoted = [candidates[i] for i in best if 0 < scores[i] >= _NEAR_BEST * scores[best[0]]]
-        text = "\n".join(f"“{sentence}”" for sentence in quoted)
+        text = "\n".join(map(_quote, quoted))
         text = text or "Nothing in memory shares a word with the question."
         kept = trim(text, request.answer_tokens, request.count)
         return Reply(text=kept, cut=kept != text)
@@ -80,6 +80,11 @@ class ExtractiveReader(Reader):
 def _sentences(text: str) -> list[str]:
     """Sentences on one line each, as heads keep them: books are wrapped by hand."""
     return [line for sentence in sentences(text) if (line := " ".join(sentence.split()))]
+
+
+def _quote(sentence: str) -> str:
+    """The sentence in quotation marks; speech stands in its own."""
+    return sentence if sentence.startswith(("“", '"', "‘", "'")) else f"“{sentence}”"
 
 
 def _scores(query: str, texts: Sequence[str]) -> list[float]:
@@ -98,7 +103,7 @@ def _tokens(texts: Sequence[str]) -> list[list[str]]:
     tokens: list[list[str]] = bm25s.tokenize(
         list(texts),
         token_pattern=_WORD,
-        stopwords="en",
+        stopwords="en_plus",
         stemmer=Stemmer.Stemmer("english"),
         return_ids=False,
         show_progress=False,
