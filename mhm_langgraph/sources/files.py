@@ -8,6 +8,7 @@ import stat
 import sys
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -68,6 +69,7 @@ class FileSource(Source):
                 for _ in _hashed(_read(file), digest):
                     pass
                 self._converted = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as self
+                weakref.finalize(self, self._converted.close)
                 self.size = _convert(self._blocks(zipped), encoding, self._converted)
         self.fingerprint = digest.hexdigest()
         if self.size == 0 or (self.size == len(codecs.BOM_UTF8) and self._is_bom()):
