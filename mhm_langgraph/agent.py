@@ -110,7 +110,7 @@ def create_mhm_agent(
 def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, name: str) -> MHMGraph:
     """The loop, on one screen."""
     builder = StateGraph(MHMState, input_schema=MHMInput, output_schema=MHMOutput, context_schema=Settings)
-    trace = TracePolicy(process_inputs=_without_document)
+    trace = TracePolicy(process_inputs=_slim)
     select_head = Node("select_head", loop.select_head, loop.aselect_head)
     update_head = Node("update_head", loop.update_head, loop.aupdate_head)
     answer = Node("answer", loop.answer, loop.aanswer)
@@ -118,7 +118,7 @@ def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, na
     builder.add_node("read_chunk", loop.read_chunk, input_schema=ReadState, trace_policy=trace)
     builder.add_node("select_head", select_head, input_schema=StepState, trace_policy=trace)
     builder.add_node("update_head", update_head, input_schema=StepState, trace_policy=trace)
-    builder.add_node("answer", answer, input_schema=AnswerState)
+    builder.add_node("answer", answer, input_schema=AnswerState, trace_policy=trace)
 
     builder.add_edge(START, "read_chunk")
     builder.add_conditional_edges("read_chunk", _AfterReading(), ["select_head", "answer", END])
@@ -146,8 +146,16 @@ class _AfterReading(Runnable[Any, str]):
         return self.invoke(input)
 
 
-def _without_document(state: Any) -> Any:
-    """A node's input as a trace shows it: the document stays out, whatever its size."""
-    if isinstance(state, dict) and state.get("document"):
-        return {**state, "document": {"fingerprint": state["document"]["fingerprint"]}}
-    return state
+def _slim(state: Any) -> Any:
+    """A node's input as a trace shows it: the document and the heads' texts stay out.
+
+    The model's own run shows them already.
+    """
+    if not isinstance(state, dict):
+        return state
+    shown = dict(state)
+    if document := state.get("document"):
+        shown["document"] = {"fingerprint": document["fingerprint"]}
+    if heads := state.get("heads"):
+        shown["heads"] = [{key: head[key] for key in head if key != "text"} for head in heads]
+    return shown

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.config import get_stream_writer
 from langgraph.errors import GraphBubbleUp
 from langgraph.managed import RemainingSteps
 from langgraph.runtime import get_runtime
@@ -17,6 +16,7 @@ from typing_extensions import TypedDict
 from mhm_langgraph.errors import MHMError, ReaderError, SettingsError
 from mhm_langgraph.readers import AnswerRequest, Load, Prompts, Reader, Reply, UpdateRequest
 from mhm_langgraph.readers.prompts import PRESETS
+from mhm_langgraph.events import answered, head_updated, tell
 from mhm_langgraph.reading import current_chunk, next_chunk, opener_with, start_reading
 from mhm_langgraph.selection import Choice, HeadSelector, Turn, named_selector
 from mhm_langgraph.settings import Settings
@@ -264,24 +264,8 @@ class Loop:
                 "source": reading["names"][reading["index"]],
             }
         usage = add_usage(state["usage"], reply.usage)
-        get_stream_writer()(
-            {
-                "type": "head_updated",
-                "step": state["step"],
-                "head": request.head,
-                "span": list(state["span"]),
-                "source": reading["names"][reading["index"]],
-                "read": reading["before"] + state["span"][1],
-                "total": reading["total"],
-                "chunk_tokens": self.count(request.chunk),
-                "head_tokens_before": state["heads"][request.head]["tokens"],
-                "head_tokens": write.get("tokens", state["heads"][request.head]["tokens"]),
-                "cut": reply.cut,
-                "empty": not reply.text,
-                "retried": reply.retried,
-                "usage": usage,
-            }
-        )
+        before = state["heads"][request.head]
+        tell(head_updated(request, reply, write, before, reading, usage))
         return {"heads": write, "step": state["step"] + 1, "usage": usage}
 
     def _answer_request(self, state: AnswerState) -> AnswerRequest:
@@ -296,18 +280,7 @@ class Loop:
 
     def _answered(self, state: AnswerState, reply: Reply) -> dict[str, Any]:
         usage = add_usage(state["usage"], reply.usage)
-        get_stream_writer()(
-            {
-                "type": "answered",
-                "step": state["step"],
-                "answer": reply.text,
-                "cut": reply.cut,
-                "empty": not reply.text,
-                "retried": reply.retried,
-                "reader": self.reader.description,
-                "usage": usage,
-            }
-        )
+        tell(answered(reply, state["step"], self.reader.description, usage))
         return {"answer": reply.text, "usage": usage, **_FINISHED}
 
     def _wrap(self, state: Any, call: Callable[[], Result]) -> Result:

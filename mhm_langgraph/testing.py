@@ -34,7 +34,7 @@ class ScriptedChatModel(BaseChatModel):
     Args:
         replies: Replies in order, the last one again and again; an exception is raised; or a function
             from the prompt's text to a reply.
-        window: Its `max_input_tokens`, as a profile tells it; None where it tells nothing.
+        profile: What it tells of itself, such as `{"max_input_tokens": 8192}`.
 
     Example:
         >>> model = ScriptedChatModel(replies=["first", "second"])

@@ -1,0 +1,86 @@
+"""What a run tells of itself: progress events, and the same facts on a trace's run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.config import get_stream_writer
+from langsmith import get_current_run_tree
+
+from mhm_langgraph.readers.base import Reply, UpdateRequest
+from mhm_langgraph.state import Head, HeadWrite, Reading, Usage
+
+__all__ = ["answered", "head_updated", "tell"]
+
+
+def head_updated(
+    request: UpdateRequest, reply: Reply, write: HeadWrite, head: Head, reading: Reading, usage: Usage
+) -> dict[str, Any]:
+    """The event after a head's turn.
+
+    Args:
+        request: What the reader was asked.
+        reply: What it gave back.
+        write: What was written.
+        head: The head as it was before.
+        reading: Where the run stands in its sources.
+        usage: What the run has cost so far.
+
+    Returns:
+        Plain values. `read` and `total` are in the source's own units, sizes in tokens.
+    """
+    return {
+        "type": "head_updated",
+        "step": request.step,
+        "head": request.head,
+        "span": list(request.span),
+        "source": reading["names"][reading["index"]],
+        "read": reading["before"] + request.span[1],
+        "total": reading["total"],
+        "chunk_tokens": request.count(request.chunk),
+        "head_tokens_before": head["tokens"],
+        "head_tokens": write.get("tokens", head["tokens"]),
+        "cut": reply.cut,
+        "empty": not reply.text,
+        "retried": reply.retried,
+        "usage": usage,
+    }
+
+
+def answered(reply: Reply, step: int, reader: str, usage: Usage) -> dict[str, Any]:
+    """The event after the answer.
+
+    Args:
+        reply: What the reader gave back.
+        step: How many steps the thread has taken.
+        reader: What the reader says it is.
+        usage: What the run has cost.
+
+    Returns:
+        Plain values.
+    """
+    return {
+        "type": "answered",
+        "step": step,
+        "answer": reply.text,
+        "cut": reply.cut,
+        "empty": not reply.text,
+        "retried": reply.retried,
+        "reader": reader,
+        "usage": usage,
+    }
+
+
+def tell(event: dict[str, Any]) -> None:
+    """Send an event to whoever streams, and put its facts on the node's run where it is traced.
+
+    Args:
+        event: The event. Its head, where it has one, becomes a tag, so that a reviewer can filter a
+            head's life: `mhm:head:2`.
+    """
+    get_stream_writer()(event)
+    if (run := get_current_run_tree()) is None:
+        return
+    facts = {key: value for key, value in event.items() if key not in ("type", "answer", "usage")}
+    run.add_metadata({f"mhm_{key}": value for key, value in facts.items()})
+    run.add_tags(["mhm", *([f"mhm:head:{event['head']}"] if "head" in event else [])])
