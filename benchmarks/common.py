@@ -20,6 +20,7 @@ from mhm_langgraph.tokens import utf8_tokens
 __all__ = [
     "BYTES_PER_TOKEN",
     "HEADS",
+    "HEAD_BYTES",
     "HEAD_TOKENS",
     "MEGABYTE",
     "QUESTION",
@@ -38,6 +39,7 @@ MEGABYTE: Final = 1_000_000
 BYTES_PER_TOKEN: Final = 4
 HEADS: Final = 4
 HEAD_TOKENS: Final = 1024
+HEAD_BYTES: Final = HEAD_TOKENS * BYTES_PER_TOKEN
 QUESTION: Final = "What did the captain nail to the mast, and why?"
 
 _BOOKS = Path(__file__).resolve().parents[1] / "examples" / "books"

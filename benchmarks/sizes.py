@@ -1,12 +1,10 @@
-"""SQLite bytes of a run: what is stored, how it grows, what a naive state would store."""
+"""SQLite bytes of a run: what is stored, and what a naive state would store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import linear_regression
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -16,7 +14,7 @@ from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
 from benchmarks.common import (
-    BYTES_PER_TOKEN,
+    HEAD_BYTES,
     HEAD_TOKENS,
     HEADS,
     MEGABYTE,
@@ -31,11 +29,10 @@ from benchmarks.common import (
 from benchmarks.table import Row, main, progress
 from mhm_langgraph import MHMGraph, create_mhm_agent
 
-__all__ = ["fitted", "measure", "stored"]
+__all__ = ["measure", "stored"]
 
 _STRICT_GOAL = 3 * MEGABYTE
 _PLAIN_GOAL = 15 * MEGABYTE
-_HEAD_BYTES = HEAD_TOKENS * BYTES_PER_TOKEN
 _CONFIG: RunnableConfig = {"configurable": {"thread_id": "benchmark"}}
 
 
@@ -46,20 +43,16 @@ class Scale:
     Args:
         document: The document, in bytes.
         steps: How many steps it is read in.
-        growth: The numbers of steps at which the growth is measured.
-        small: A smaller document, in bytes, for the growth's other line.
         naive: The numbers of steps from which the naive state is extrapolated.
     """
 
     document: int
     steps: int
-    growth: tuple[int, ...]
-    small: int
     naive: tuple[int, int]
 
 
-FULL = Scale(4 * MEGABYTE, 200, (50, 100, 200, 400, 800), MEGABYTE, (4, 8))
-QUICK = Scale(40_000, 8, (4, 8, 16), 20_000, (2, 4))
+_FULL = Scale(4 * MEGABYTE, 200, (4, 8))
+_QUICK = Scale(40_000, 8, (2, 4))
 
 
 @dataclass(frozen=True)
@@ -101,13 +94,13 @@ class NaiveState(TypedDict, total=False):
 
 def measure(quick: bool) -> list[Row]:
     """The rows of this theme."""
-    scale = QUICK if quick else FULL
+    scale = _QUICK if quick else _FULL
     text = prose(scale.document)
     with temporary_folder() as folder:
         path = folder / "book.txt"
         path.write_text(text, encoding="utf-8")
         rows = _document_rows(folder, text, path, scale, quick)
-        return [*rows, _naive_row(folder, text, scale), *_growth_rows(folder, scale, quick)]
+        return [*rows, _naive_row(folder, text, scale)]
 
 
 def _document_rows(folder: Path, text: str, path: Path, scale: Scale, quick: bool) -> list[Row]:
@@ -125,7 +118,7 @@ def _document_rows(folder: Path, text: str, path: Path, scale: Scale, quick: boo
 
 def _document_row(kind: str, place: str, found: Stored, scale: Scale, quick: bool) -> Row:
     """One row of the four."""
-    written = megabytes(found.steps * _HEAD_BYTES)
+    written = megabytes(found.steps * HEAD_BYTES)
     copies = 2 * scale.document if kind == "inline" else 0
     goals = {
         "file": f"<= {megabytes(_STRICT_GOAL)}; <= {megabytes(_PLAIN_GOAL)} with plain channels",
@@ -147,6 +140,7 @@ def _document_row(kind: str, place: str, found: Stored, scale: Scale, quick: boo
         unit="bytes",
         met=None if quick or place == "parent" else found.size <= bound,
         note=f"{found}{extra if kind == 'inline' and place == 'top' else ''}",
+        detail=asdict(found),
     )
 
 
@@ -230,13 +224,13 @@ def _naive(database: Path, text: str, steps: int, scale: Scale) -> int:
 
 
 def _naive_graph(chunk_size: int, steps: int) -> StateGraph[NaiveState]:
-    """read -> select -> update, the chunk handed on in state."""
+    """Three nodes a step, read, select and update; the chunk is handed on in state."""
 
     def read(state: NaiveState) -> NaiveState:
         cursor = state["cursor"]
         return {"chunk": state["document"][cursor : cursor + chunk_size], "cursor": cursor + chunk_size}
 
-    def select(_: NaiveState) -> NaiveState:
+    def select(state: NaiveState) -> NaiveState:
         return {}
 
     def update(state: NaiveState) -> NaiveState:
@@ -246,8 +240,9 @@ def _naive_graph(chunk_size: int, steps: int) -> StateGraph[NaiveState]:
         return {"heads": heads}
 
     builder = StateGraph(NaiveState)
-    for node in (read, select, update):
-        builder.add_node(node.__name__, node)
+    builder.add_node("read", read)
+    builder.add_node("select", select)
+    builder.add_node("update", update)
     builder.add_edge(START, "read")
     builder.add_edge("read", "select")
     builder.add_edge("select", "update")
@@ -255,72 +250,6 @@ def _naive_graph(chunk_size: int, steps: int) -> StateGraph[NaiveState]:
         "update", lambda state: END if state["cursor"] >= steps * chunk_size else "read", ["read", END]
     )
     return builder
-
-
-def _growth_rows(folder: Path, scale: Scale, quick: bool) -> list[Row]:
-    """Bytes against steps for two sizes of document in a file, and for one inline."""
-    lines = [("file", scale.small), ("file", scale.document), ("inline", scale.document)]
-    slopes: list[float] = []
-    rows = []
-    for kind, size in lines:
-        progress(f"sizes: growth, {kind}, {megabytes(size)}")
-        points = list(_growth(folder, kind, prose(size), scale.growth))
-        slope, deviation = fitted(points)
-        slopes.append(slope)
-        rows.append(_growth_row(f"{megabytes(size)} {kind}", points, slope, deviation))
-    spread = max(slopes) / min(slopes) - 1
-    rows.append(
-        Row(
-            name="growth: how much the three slopes differ",
-            limit="0 %",
-            goal="the document's size is not in the slope (here: <= 5 %)",
-            measured=f"{spread:.2%}",
-            value=spread,
-            unit="ratio",
-            met=None if quick else spread <= 0.05,
-            note="(largest slope / smallest slope) - 1",
-        )
-    )
-    return rows
-
-
-def _growth(folder: Path, kind: str, text: str, counts: Iterable[int]) -> Iterable[tuple[int, int]]:
-    """Steps and bytes; the same text in ever smaller chunks, so that only the steps grow."""
-    name = f"{kind}-{len(text)}"
-    path = folder / f"{name}.txt"
-    path.write_text(text, encoding="utf-8")
-    given = {"source": str(path)} if kind == "file" else {"document": text}
-    for count in counts:
-        found = stored(folder / f"growth-{name}-{count}.sqlite", given, chunk_tokens_for(text, count))
-        yield found.steps, found.size
-
-
-def fitted(points: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """A straight line through steps and bytes.
-
-    Args:
-        points: (steps, bytes).
-
-    Returns:
-        Bytes a step, and the largest deviation of a point from the line, relative to the point.
-    """
-    steps, sizes = zip(*points, strict=True)
-    slope, intercept = linear_regression(steps, sizes)
-    return slope, max(abs(intercept + slope * at - size) / size for at, size in points)
-
-
-def _growth_row(name: str, points: Sequence[tuple[int, int]], slope: float, deviation: float) -> Row:
-    """One line of the growth."""
-    return Row(
-        name=f"growth with the steps, {name}",
-        limit=f"{_HEAD_BYTES / 1000:.1f} kB a step",
-        goal="linear (here: no point off by more than 5 %)",
-        measured=f"{slope / 1000:.1f} kB a step, at most {deviation:.2%} off the line",
-        value=slope,
-        unit="bytes a step",
-        met=deviation <= 0.05,
-        note="; ".join(f"{steps} steps {megabytes(size)}" for steps, size in points),
-    )
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -40,9 +41,10 @@ class Row:
         goal: What architecture.md asks for; empty where it names no goal.
         measured: The figure with its unit, for people.
         value: The figure, for programs: bytes, seconds or a plain number, as `unit` says.
-        unit: `bytes`, `seconds`, `calls` or `ratio`.
+        unit: `bytes`, `bytes a step`, `seconds`, `calls over N` or `ratio`.
         met: Whether the goal is met; None where there is none, or in a quick run.
         note: How it was measured, and what the figure is made of.
+        detail: What else was measured on the way; goes into the JSON file only.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Row:
     unit: str
     met: bool | None
     note: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -70,7 +73,7 @@ def conditions(command: str) -> dict[str, str]:
         "command": command,
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}",
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "text": prose_origin(),
         "versions": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
     }
@@ -131,4 +134,10 @@ def main(measure: Measure, description: str | None) -> None:
     """Run one theme alone and print its rows: what `python -m benchmarks.sizes` does."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
-    show(measure(parser.parse_args().quick))
+    parser.add_argument("--json", action="store_true", help="print JSON, with every detail")
+    asked = parser.parse_args()
+    rows = measure(asked.quick)
+    if asked.json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        show(rows)

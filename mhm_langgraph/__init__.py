@@ -15,6 +15,7 @@ from mhm_langgraph.selection import Choice, HeadSelector, Turn
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import Budget, Chunk, DocumentSource, Source
 from mhm_langgraph.state import Head, MHMInput, MHMOutput, MHMState, Usage
+from mhm_langgraph.tool import create_document_tool
 
 __all__ = [
     "COMPACT",
@@ -42,5 +43,6 @@ __all__ = [
     "SourceError",
     "Turn",
     "Usage",
+    "create_document_tool",
     "create_mhm_agent",
 ]

@@ -36,6 +36,9 @@ def create_mhm_agent(
     token_counter: Any = None,
     sources: Any = None,
     base_url: str | None = None,
+    call_timeout: float = 300.0,
+    max_retries: int = 5,
+    stream_answer: bool = False,
     checkpointer: Checkpointer = None,
     store: BaseStore | None = None,
     name: str = "mhm",
@@ -63,6 +66,14 @@ def create_mhm_agent(
             a folder: files below it; a mapping of names to sources, loaders, iterables of documents
             or paths; or a function from a name to one of these.
         base_url: Address of an OpenAI-compatible server, for `"openai:NAME"`.
+        call_timeout: Seconds that a model call may take. A sync call to a chat model object of your own
+            ends when its own client ends it: give that a time-out.
+        max_retries: How often a call is made again after a failure that passes by itself (rate limit,
+            time-out, broken server or connection), with growing pauses, about 30 seconds in all. A
+            chat model object of your own does its own retries first. Wrong keys, refused requests and
+            prompts larger than the window fail at once.
+        stream_answer: Whether the answer's tokens reach `stream_mode="messages"`, this graph's and
+            its host's, as the model writes them. Those of the updates never do.
         checkpointer: As in `StateGraph.compile`; with one, a thread is a memory that lasts.
         store: As in `StateGraph.compile`.
         name: The graph's name, as a host graph and a trace show it.
@@ -90,17 +101,22 @@ def create_mhm_agent(
         "chunk_tokens": chunk_tokens,
         "answer_tokens": answer_tokens,
         "seed": seed,
+        "call_timeout": call_timeout,
+        "max_retries": max_retries,
+        "stream_answer": stream_answer,
     }
     # What is the user's own has no name in the settings: a run's context may still name another.
     if own_selector is None:
         values["selector"] = selector
     if own_prompts is None and prompts is not None:
         values["prompts"] = prompts
+    settings = Settings.checked(values)
+    reader = resolve_reader(model, base_url, settings.call_timeout)
     loop = Loop(
-        settings=Settings.checked(values),
-        reader=resolve_reader(model, base_url),
+        settings=settings,
+        reader=reader,
         open_source=resolve_sources(sources),
-        count=resolve_counter(token_counter, model),
+        count=resolve_counter(token_counter, getattr(reader, "model", None)),
         selector=own_selector,
         prompts=own_prompts,
     )

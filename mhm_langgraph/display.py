@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +12,24 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from mhm_langgraph.state import Head
+from mhm_langgraph import Head
 
 __all__ = ["Tally", "Watch", "duration", "event_line", "head_table", "one_line", "printable"]
 
-_RATE_SECONDS = 3600  # a step may take minutes: the rate is taken over more than one
-_ROWS_AROUND = 9  # lines of a terminal that the rows of the table can not have
-_MOST_LINES = 3  # lines of text shown of a head, where the terminal is high enough
+_RATE_SECONDS = 3600  # a step may take minutes: the rate is taken over many of them
+_ROWS_AROUND = 9  # lines of a terminal that the heads can not have
+_MOST_LINES = 3  # lines shown of a head, where the terminal is high enough
+_SOURCE_COLUMNS = 12  # what a source's name may take of the text's room
+_LONGEST = 1000  # characters of a head that can be among them
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_NOTES = {"cut": "reply cut", "retried": "asked twice", "empty": "reply empty"}
 
 
 def printable(text: str) -> str:
@@ -38,8 +45,7 @@ def printable(text: str) -> str:
         >>> printable("a\x1b[2Jb\r\n")
         'a\ufffd[2Jb\n'
     """
-    lines = "\n".join(text.splitlines()) + "\n" * text.endswith("\n")
-    return "".join(c if c >= " " and not "\x7f" <= c <= "\x9f" or c in "\n\t" else "\ufffd" for c in lines)
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def one_line(text: str) -> str:
@@ -59,21 +65,16 @@ def duration(seconds: float) -> str:
         >>> duration(3.21), duration(75), duration(7500)
         ('3.2 s', '1 min 15 s', '2 h 05 min')
     """
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 59.5:
+        return f"{round(seconds, 1 if seconds < 10 else None):g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def span_text(span: Sequence[int] | None) -> str:
-    """A span as shown.
-
-    Example:
-        >>> span_text([0, 19998]), span_text(None)
-        ('0-19,998', '-')
-    """
+def _span(span: Sequence[int] | None) -> str:
+    """A span as shown."""
     return f"{span[0]:,}-{span[1]:,}" if span else "-"
 
 
@@ -90,7 +91,7 @@ def event_line(event: Mapping[str, Any]) -> str:
         >>> event_line({"type": "head_updated", "step": 3, "head": 1, "span": [30, 40], "source": "a.txt",
         ...     "read": 40, "total": 80, "chunk_tokens": 3, "head_tokens_before": 9, "head_tokens": 12,
         ...     "cut": True, "empty": False, "retried": False})
-        'step 3: head 1 from 9 to 12 tokens, chunk 30-40 of a.txt (3 tokens), 50% read, reply cut at its limit'
+        'step 3: head 1 from 9 to 12 tokens, chunk 30-40 of a.txt (3 tokens), 50% read, reply cut'
     """
     notes = [words for key, words in _NOTES.items() if event.get(key)]
     if event["type"] == "answered":
@@ -104,18 +105,11 @@ def event_line(event: Mapping[str, Any]) -> str:
         [
             f"step {event['step']}: head {event['head']} from {event['head_tokens_before']:,} to "
             f"{event['head_tokens']:,} tokens",
-            f"chunk {span_text(event['span'])}{of} ({event['chunk_tokens']:,} tokens)",
+            f"chunk {_span(event['span'])}{of} ({event['chunk_tokens']:,} tokens)",
             *share,
             *notes,
         ]
     )
-
-
-_NOTES = {
-    "cut": "reply cut at its limit",
-    "retried": "asked twice",
-    "empty": "reply empty",
-}
 
 
 @dataclass
@@ -149,14 +143,20 @@ class Tally:
             self.read, self.total, self.source = event["read"], event["total"], event["source"]
             self.empty += event["empty"]
 
+    @property
+    def amount(self) -> str:
+        """How much has been read."""
+        return f"{_count(self.chunks, 'chunk')}, {_count(self.tokens, 'token')}"
+
     def summary(self, seconds: float) -> str:
         """What the run did, in one line.
 
         Example:
             >>> Tally(chunks=1, tokens=40).summary(2)
-            'Read 1 chunk, 40 tokens, in 2.0 s.'
+            'Read 1 chunk, 40 tokens, in 2 s.'
         """
-        line = f"Read {_count(self.chunks, 'chunk')}, {_count(self.tokens, 'token')}, in {duration(seconds)}."
+        line = f"Read {self.amount}, in" if self.chunks else "Answered from memory in"
+        line += f" {duration(seconds)}."
         if self.usage and self.usage["calls"]:
             sent, received = self.usage["input_tokens"], self.usage["output_tokens"]
             line += f" {_count(self.usage['calls'], 'model call')}: {sent:,} tokens in, {received:,} out."
@@ -181,10 +181,14 @@ def head_table(heads: Sequence[Head], *, lines: int = 1, last: int | None = None
         The table, as wide as there is room. Sources are named where there are several.
     """
     named = len({head["source"] for head in heads if head["span"]}) > 1
-    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, header_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD, expand=True, show_edge=False, collapse_padding=True, header_style="bold"
+    )
     for title in ["head", "step", *(["source"] if named else []), "span", "tokens"]:
-        justify: JustifyMethod = "left" if title == "source" else "right"
-        table.add_column(title, justify=justify, no_wrap=True, max_width=24)
+        if title == "source":
+            table.add_column(title, no_wrap=True, max_width=_SOURCE_COLUMNS)
+        else:
+            table.add_column(title, justify="right", no_wrap=True)
     table.add_column("text", ratio=1)
     for index, head in enumerate(heads):
         style = "yellow" if head["selected"] else "green" if index == last else ""
@@ -221,6 +225,7 @@ class _Beginning:
         shown = wrapped[: self.lines]
         if len(wrapped) > self.lines:
             shown[-1].truncate(options.max_width - 1)
+            shown[-1].rstrip()
             shown[-1].append("…")
         yield from shown
 
@@ -231,7 +236,7 @@ class _TimeLeft(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The column."""
         left = task.time_remaining
-        return Text("" if left is None or task.finished else f"{duration(left)} left")
+        return Text("" if left is None or task.finished else f" {duration(left)} left")
 
 
 class Watch:
@@ -240,25 +245,106 @@ class Watch:
     Args:
         file: Standard error.
         question: Whether the run ends with an answer.
+        reading: Whether it begins with reading.
         verbose: Whether to print a line an event.
         heads: The memory as the run finds it.
+        notice: A line to print once the run is under way.
     """
 
     def __init__(
-        self, file: TextIO, *, question: bool, verbose: bool = False, heads: Sequence[Head] = ()
+        self,
+        file: TextIO,
+        *,
+        question: bool,
+        reading: bool = True,
+        verbose: bool = False,
+        heads: Sequence[Head] = (),
+        notice: str | None = None,
     ) -> None:
         terminal = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         # Not left to rich: FORCE_COLOR would have it send control codes into a file.
-        self.console = Console(file=file, highlight=False, force_terminal=terminal, no_color=not terminal or None)
-        self.tally, self.heads, self.last = Tally(), heads, None
-        self._question, self._verbose = question, verbose
+        self.console = Console(file=file, highlight=False, force_terminal=terminal)
+        self.tally, self.heads = Tally(), heads
+        self._last: int | None = None
+        self._question, self._verbose, self._notice = question, verbose, notice
         self._started = time.monotonic()
-        self._doing = Spinner("dots", "Opening")
-        self._bar = Progress(
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[read]}"),
-            _TimeLeft(),
-            console=self.console,
-            expand=True,
-            speed_estimate_period=_RATE_SECONDS,
+        self._doing, self._bar = Spinner("dots", "Opening" if reading else "Answering"), _bar(self.console)
+        self._progress: list[RenderableType] = [self._doing, self._bar]
+        self._live = (
+            Live(get_renderable=self._picture, console=self.console, redirect_stdout=False)
+            if terminal
+            else None
         )
+
+    def __enter__(self) -> Watch:
+        self._started = time.monotonic()
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None
+    ) -> None:
+        """Leave the last picture; tell what a run that came to its end has done."""
+        done = kind is None
+        self._progress = [] if done else [Text("Stopped"), self._bar]
+        if self._live:
+            self._live.transient = not (done or self.tally.chunks)  # a mistake needs no picture
+            self._live.stop()
+        elif done and not self._question:
+            self.console.print(head_table(self.heads))
+        if done:
+            self.say(self.tally.summary(time.monotonic() - self._started))
+        if done and self._live:
+            self.console.print()
+
+    def say(self, line: str) -> None:
+        """Print a line, above the picture where there is one."""
+        self.console.print(Text(one_line(line)), soft_wrap=True)
+
+    def show(self, mode: str, data: Any) -> None:
+        """Take in what the graph streams.
+
+        Args:
+            mode: `"custom"` or `"values"`.
+            data: An event, or the values of the channels.
+        """
+        if mode == "values":
+            self.heads = data.get("heads") or self.heads
+            if self._question and self.tally.chunks and not data.get("span"):
+                self._doing.update(text="Answering")
+            return
+        if self._notice:
+            self.say(self._notice)
+            self._notice = None
+        self.tally.add(data)
+        if data["type"] == "head_updated":
+            self._last = data["head"]
+            self._follow()
+        if self._verbose:
+            self.say(event_line(data))
+
+    def _follow(self) -> None:
+        """Move the bar to where the reading stands."""
+        tally = self.tally
+        share = f"{100 * tally.read // tally.total}%  " if tally.total else ""
+        done = f"{share}{_count(tally.chunks, 'chunk')}  {_count(tally.tokens, 'token')}"
+        self._bar.update(self._bar.task_ids[0], completed=tally.read, total=tally.total, done=done)
+        self._doing.update(text=Text(f"Reading {_short_name(tally.source)}"))
+
+    def _picture(self) -> RenderableType:
+        """Progress above the heads; the heads alone once the run has ended."""
+        room = self.console.height - _ROWS_AROUND
+        lines = max(1, min(_MOST_LINES, room // max(1, len(self.heads))))
+        table = head_table(self.heads, lines=lines, last=self._last)
+        # The empty line takes what the terminal echoes (^C); after a full one it would shift the picture.
+        shown: list[RenderableType] = ["", table] if self.heads else []
+        return Group(*self._progress, *shown, "")
+
+
+def _bar(console: Console) -> Progress:
+    """A bar with what is read and the time left; it is drawn as a part of the picture."""
+    columns = BarColumn(bar_width=None), TextColumn("{task.fields[done]}"), _TimeLeft()
+    bar = Progress(*columns, console=console, expand=True, speed_estimate_period=_RATE_SECONDS)
+    bar.add_task("", total=None, done="")
+    return bar

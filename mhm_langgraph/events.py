@@ -43,6 +43,7 @@ def head_updated(
         "cut": reply.cut,
         "empty": not reply.text,
         "retried": reply.retried,
+        "retries": reply.retries,
         "usage": usage,
     }
 
@@ -66,6 +67,7 @@ def answered(reply: Reply, step: int, reader: str, usage: Usage) -> dict[str, An
         "cut": reply.cut,
         "empty": not reply.text,
         "retried": reply.retried,
+        "retries": reply.retries,
         "reader": reader,
         "usage": usage,
     }

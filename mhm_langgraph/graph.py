@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, ensure_config
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
@@ -19,10 +21,12 @@ __all__ = ["MHMGraph"]
 
 _NO_LIMIT = 1_000_000_000
 """The loop ends with its text, so the limit that guards against endless loops is out of the way."""
+_HOST_DURABILITY = "__pregel_durability"
+"""Where a host graph leaves the durability that its caller chose; LangGraph has no public name for it."""
 
 
 class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
-    """A `CompiledStateGraph` whose runs take any number of steps and start from checked input.
+    """A `CompiledStateGraph` whose runs take any number of steps, start from checked input, and last.
 
     Every way of running a graph (invoke, batch, stream, events, a host graph, a server) goes through
     `stream` or `astream`, so what a caller sends is checked there, before LangGraph stores any of it.
@@ -30,8 +34,13 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
 
     @classmethod
     def of(cls, compiled: CompiledStateGraph[Any, Any, Any, Any]) -> MHMGraph:
-        """The same graph as an `MHMGraph`, made as LangGraph's own `copy` makes one."""
-        return cls(**vars(compiled))
+        """The same graph as an `MHMGraph`, made as LangGraph's own `copy` makes one.
+
+        What it streams and shows of its state leaves the inline document out: with `stream_mode="values"`,
+        a server's default, it would go out at every step.
+        """
+        shown = [channel for channel in compiled.stream_channels_list if channel != "document"]
+        return cls(**{**vars(compiled), "stream_channels": shown})
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """Run the graph and yield its progress, as `CompiledStateGraph.stream`.
@@ -39,7 +48,8 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
         Raises:
             MHMError: The input or the context is wrong; nothing has been stored.
         """
-        return super().stream(checked_input(input), _unlimited(config), **_checked(options))
+        options = self._saved_at_once(config, _checked(options))
+        return super().stream(checked_input(input), _unlimited(config), **options)
 
     def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """Run the graph and yield its progress, as `CompiledStateGraph.astream`.
@@ -47,7 +57,22 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
         Raises:
             MHMError: The input or the context is wrong; nothing has been stored.
         """
-        return super().astream(checked_input(input), _unlimited(config), **_checked(options))
+        options = self._saved_at_once(config, _checked(options))
+        return super().astream(checked_input(input), _unlimited(config), **options)
+
+    def _saved_at_once(self, config: RunnableConfig | None, options: dict[str, Any]) -> dict[str, Any]:
+        """A run's options, its durability "sync" where nobody chose one.
+
+        LangGraph's own default saves in the background and lets the loop run ahead of a slow disk: a
+        crash then costs every model call that was not yet saved (4 were seen), and not one at most.
+        """
+        known = ensure_config(config).get("configurable", {})
+        chosen = options.get("durability") or options.get("checkpoint_during") is not None
+        saver = known.get(CONFIG_KEY_CHECKPOINTER, self.checkpointer)
+        saves = self.checkpointer is not False and isinstance(saver, BaseCheckpointSaver)
+        if chosen or _HOST_DURABILITY in known or not saves:
+            return options
+        return {**options, "durability": "sync"}
 
 
 def checked_input(given: Any) -> Any:

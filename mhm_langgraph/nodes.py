@@ -14,9 +14,10 @@ from langgraph.runtime import get_runtime
 from typing_extensions import TypedDict
 
 from mhm_langgraph.errors import MHMError, ReaderError, SettingsError
-from mhm_langgraph.readers import AnswerRequest, Load, Prompts, Reader, Reply, UpdateRequest
-from mhm_langgraph.readers.prompts import PRESETS
 from mhm_langgraph.events import answered, head_updated, tell
+from mhm_langgraph.readers import AnswerRequest, Load, Patience, Prompts, Reader, Reply, UpdateRequest
+from mhm_langgraph.readers.causes import classify, safe_cause, told
+from mhm_langgraph.readers.prompts import PRESETS
 from mhm_langgraph.reading import current_chunk, next_chunk, opener_with, start_reading
 from mhm_langgraph.selection import Choice, HeadSelector, Turn, named_selector
 from mhm_langgraph.settings import Settings
@@ -181,7 +182,9 @@ class Loop:
         settings = self._settings()
         if self.selector is not None and "selector" not in settings.model_fields_set:
             return self.selector
-        return named_selector(settings.selector, seed=settings.seed, reader=self.reader)
+        return named_selector(
+            settings.selector, seed=settings.seed, reader=self.reader, patience=_patience(settings)
+        )
 
     def _begin(self, state: ReadState, settings: Settings) -> dict[str, Any]:
         """A run's start: what was the last run's own goes, the thread's memory stays."""
@@ -250,6 +253,7 @@ class Loop:
             span=state["span"],
             prompts=self._prompts(settings),
             count=self.count,
+            patience=_patience(settings),
         )
 
     def _updated(self, state: StepState, request: UpdateRequest, reply: Reply) -> dict[str, Any]:
@@ -274,8 +278,10 @@ class Loop:
             question=state["question"],
             heads=[head["text"] for head in state["heads"]],
             answer_tokens=settings.answer_tokens,
+            stream=settings.stream_answer,
             prompts=self._prompts(settings),
             count=self.count,
+            patience=_patience(settings),
         )
 
     def _answered(self, state: AnswerState, reply: Reply) -> dict[str, Any]:
@@ -290,7 +296,9 @@ class Loop:
         except (MHMError, GraphBubbleUp):
             raise
         except Exception as error:
-            raise _reader_error(state, error) from error
+            failure = error
+        # Raised out here, where the failure does not hang on to it as its context.
+        raise self._reader_error(state, failure) from safe_cause(failure)
 
     async def _awrap(self, state: Any, call: Awaitable[Result]) -> Result:
         """As `_wrap`, async."""
@@ -299,7 +307,20 @@ class Loop:
         except (MHMError, GraphBubbleUp):
             raise
         except Exception as error:
-            raise _reader_error(state, error) from error
+            failure = error
+        raise self._reader_error(state, failure) from safe_cause(failure)
+
+    def _reader_error(self, state: Any, error: Exception) -> ReaderError:
+        """What happened where, and what to do about it."""
+        step, span = state.get("step"), state.get("span")
+        where = f"at step {step}, chunk {span}" if span else "while answering"
+        advice = classify(error).advice.format(**self._settings().model_dump())
+        return ReaderError(
+            f"The reader failed {where}: {told(error)}. {advice}{' ' * bool(advice)}What was read before is "
+            "kept: with a checkpointer, invoke(None, config) goes on from here.",
+            step=step,
+            span=span,
+        )
 
 
 _FINISHED: dict[str, Any] = {"question": None, "document": None, "source": None, "span": None}
@@ -318,13 +339,5 @@ def _selected(state: StepState, choice: Choice) -> dict[str, Any]:
     return {"heads": {"select": choice.head}, **cost}
 
 
-def _reader_error(state: Any, error: Exception) -> ReaderError:
-    """One sentence with where and why."""
-    step, span = state.get("step"), state.get("span")
-    where = f"at step {step}, chunk {span}" if span else "while answering"
-    return ReaderError(
-        f"The reader failed {where}: {type(error).__name__}: {error}. What was read before is kept: with "
-        "a checkpointer, invoke(None, config) goes on from here.",
-        step=step,
-        span=span,
-    )
+def _patience(settings: Settings) -> Patience:
+    return Patience(call_timeout=settings.call_timeout, max_retries=settings.max_retries)

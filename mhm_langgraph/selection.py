@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import random
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from mhm_langgraph.errors import SettingsError
-from mhm_langgraph.readers.base import PickRequest, Reader
+from mhm_langgraph.readers.base import Patience, PickRequest, Reader
 from mhm_langgraph.state import Head, Usage, no_usage
 
 __all__ = ["Choice", "HeadSelector", "Turn", "lru", "named_selector", "resolve_selector"]
@@ -35,7 +36,7 @@ class Turn:
 
     @property
     def chunk(self) -> str:
-        """The chunk's text."""
+        """The chunk's text. Reading it may block: in async code, `await asyncio.to_thread(turn.read)`."""
         return self.read()
 
 
@@ -77,8 +78,8 @@ class HeadSelector(Protocol):
         ...
 
     async def aselect(self, turn: Turn) -> Choice:
-        """Choose a head in an async graph; by default as `select` does."""
-        return self.select(turn)
+        """Choose a head in an async graph; by default in a thread, since reading the chunk may block."""
+        return await asyncio.to_thread(self.select, turn)
 
 
 def lru(turn: Turn) -> int:
@@ -111,27 +112,28 @@ class RelevanceSelector(HeadSelector):
     A reply that names no head falls back to the least recently updated one.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+    def __init__(self, reader: Reader, patience: Patience) -> None:
+        self.reader, self.patience = reader, patience
 
     def select(self, turn: Turn) -> Choice:
         """Choose a head, as `HeadSelector.select`."""
-        pick = self.reader.pick(_pick_request(turn))
+        pick = self.reader.pick(_pick_request(turn, self.patience))
         return Choice(lru(turn) if pick.head is None else pick.head, pick.usage)
 
     async def aselect(self, turn: Turn) -> Choice:
         """Choose a head, as `HeadSelector.aselect`."""
-        pick = await self.reader.apick(_pick_request(turn))
+        pick = await self.reader.apick(await asyncio.to_thread(_pick_request, turn, self.patience))
         return Choice(lru(turn) if pick.head is None else pick.head, pick.usage)
 
 
-def _pick_request(turn: Turn) -> PickRequest:
+def _pick_request(turn: Turn, patience: Patience) -> PickRequest:
     return PickRequest(
         question=turn.question,
         heads=[head["text"] for head in turn.heads],
         chunk=turn.chunk,
         step=turn.step,
         span=list(turn.span),
+        patience=patience,
     )
 
 
@@ -151,8 +153,11 @@ class FunctionSelector(HeadSelector):
         return self._choice(index, turn)
 
     async def aselect(self, turn: Turn) -> Choice:
-        """Choose a head, as `HeadSelector.aselect`."""
-        index = self.function(turn)
+        """Choose a head, as `HeadSelector.aselect`; `lru` reads nothing, so it needs no thread."""
+        if self.function is lru or inspect.iscoroutinefunction(self.function):
+            index = self.function(turn)
+        else:
+            index = await asyncio.to_thread(self.function, turn)
         return self._choice(await index if inspect.isawaitable(index) else index, turn)
 
     def _choice(self, index: Any, turn: Turn) -> Choice:
@@ -168,11 +173,11 @@ def _name(function: object) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def named_selector(name: str, *, seed: int, reader: Reader) -> HeadSelector:
+def named_selector(name: str, *, seed: int, reader: Reader, patience: Patience = Patience()) -> HeadSelector:  # noqa: B008  # frozen
     """The selector of a name: `lru`, `random` or `relevance`."""
     if name == "random":
         return RandomSelector(seed)
-    return RelevanceSelector(reader) if name == "relevance" else FunctionSelector(lru)
+    return RelevanceSelector(reader, patience) if name == "relevance" else FunctionSelector(lru)
 
 
 def resolve_selector(selector: object) -> HeadSelector | None:

@@ -45,6 +45,16 @@ class Settings(BaseModel):
     prompts: Literal["standard", "compact"] = "standard"
     """Prompt preset: standard, or compact for small models."""
 
+    call_timeout: float = Field(300.0, gt=0, le=86_400, allow_inf_nan=False)
+    """Seconds that a model call may take. A sync call to a model object of the caller's ends when its own
+    client ends it."""
+
+    max_retries: int = Field(5, ge=0, le=100)
+    """How often a call is made again after a failure that passes: rate limit, time-out, broken server."""
+
+    stream_answer: bool = False
+    """Whether the answer's tokens reach the messages stream, as the model writes them."""
+
     @classmethod
     def checked(cls, values: dict[str, Any]) -> Settings:
         """Validate values, turning what is wrong into one sentence a setting.

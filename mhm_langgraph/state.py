@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NotRequired
 
 from langgraph.channels import DeltaChannel
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from mhm_langgraph.errors import HeadError
@@ -30,7 +31,11 @@ __all__ = [
     "write_heads",
 ]
 
+# Studio shows the line under a field as the field's description.
+_described = with_config(ConfigDict(use_attribute_docstrings=True))
 
+
+@_described
 class Head(TypedDict):
     """One independent block of memory text."""
 
@@ -65,6 +70,7 @@ class HeadWrite(TypedDict):
     """Name of the chunk's source."""
 
 
+@_described
 class Usage(TypedDict):
     """What a run's model calls cost, as the model reports it."""
 
@@ -205,6 +211,7 @@ def add_usage(usage: Usage, more: Usage) -> Usage:
     )
 
 
+@_described
 class MHMInput(TypedDict, total=False):
     """What a run is given: a question, a text (inline or by name), or both."""
 
@@ -216,6 +223,7 @@ class MHMInput(TypedDict, total=False):
     """Name of the text: a file's path or a named source; several are read one after the other."""
 
 
+@_described
 class MHMOutput(TypedDict, total=False):
     """What a run returns."""
 

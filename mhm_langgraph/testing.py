@@ -67,6 +67,10 @@ class ScriptedChatModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        """The model itself: whether a tool is called stands in its replies."""
+        return self
+
     def _generate(
         self,
         messages: list[BaseMessage],

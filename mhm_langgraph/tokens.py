@@ -60,8 +60,7 @@ def resolve_counter(counter: Any, model: Any = None) -> TokenCounter:
     if counter == "model":
         if not isinstance(model, BaseChatModel):
             raise SettingsError(
-                "token_counter='model' needs a chat model that can count; "
-                f"the model given is {type(model).__name__}."
+                "token_counter='model' needs a chat model, which can count; this reader has none."
             )
         return model.get_num_tokens
     if isinstance(counter, str):

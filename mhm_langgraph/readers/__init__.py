@@ -3,6 +3,7 @@
 from mhm_langgraph.readers.base import (
     AnswerRequest,
     Load,
+    Patience,
     Pick,
     PickRequest,
     Reader,
@@ -19,6 +20,7 @@ __all__ = [
     "AnswerRequest",
     "ChatReader",
     "Load",
+    "Patience",
     "Pick",
     "PickRequest",
     "Prompts",

@@ -12,7 +12,20 @@ from mhm_langgraph.readers.prompts import STANDARD, Prompts
 from mhm_langgraph.state import Usage, no_usage
 from mhm_langgraph.tokens import TokenCounter, utf8_tokens
 
-__all__ = ["AnswerRequest", "Load", "Pick", "PickRequest", "Reader", "Reply", "UpdateRequest"]
+__all__ = ["AnswerRequest", "Load", "Patience", "Pick", "PickRequest", "Reader", "Reply", "UpdateRequest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """What a reader is to put up with from its model.
+
+    Args:
+        call_timeout: Seconds that a call may take.
+        max_retries: How often a call that failed is made again.
+    """
+
+    call_timeout: float = 300.0
+    max_retries: int = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +42,7 @@ class UpdateRequest:
         span: `[start, end]` of the chunk in the source's own units.
         prompts: The prompts in force.
         count: The token counter.
+        patience: What to put up with from the model.
     """
 
     question: str | None
@@ -40,6 +54,7 @@ class UpdateRequest:
     span: Sequence[int] = (0, 0)
     prompts: Prompts = STANDARD
     count: TokenCounter = utf8_tokens
+    patience: Patience = Patience()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +65,19 @@ class AnswerRequest:
         question: What is asked.
         heads: Texts of all heads.
         answer_tokens: Greatest size of the answer, in tokens.
+        stream: Whether its tokens may reach the `messages` stream of the graph.
         prompts: The prompts in force.
         count: The token counter.
+        patience: What to put up with from the model.
     """
 
     question: str
     heads: Sequence[str]
     answer_tokens: int
+    stream: bool = False
     prompts: Prompts = STANDARD
     count: TokenCounter = utf8_tokens
+    patience: Patience = Patience()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +91,7 @@ class PickRequest:
         step: The step, counted from 0 over the life of the thread.
         span: `[start, end]` of the chunk in the source's own units.
         prompts: The prompts in force.
+        patience: What to put up with from the model.
     """
 
     question: str | None
@@ -80,6 +100,7 @@ class PickRequest:
     step: int = 0
     span: Sequence[int] = (0, 0)
     prompts: Prompts = STANDARD
+    patience: Patience = Patience()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +112,14 @@ class Reply:
         usage: What it cost in model calls.
         cut: Whether the reply was cut by a limit, the model's or the head's.
         retried: Whether an empty reply was asked for once more.
+        retries: How many calls failed and were made again. They are not in `usage`.
     """
 
     text: str
     usage: Usage = field(default_factory=no_usage)
     cut: bool = False
     retried: bool = False
+    retries: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -15,15 +16,18 @@ from mhm_langgraph.errors import BudgetError
 from mhm_langgraph.readers.base import (
     AnswerRequest,
     Load,
+    Patience,
     Pick,
     PickRequest,
     Reader,
     Reply,
     UpdateRequest,
 )
+from mhm_langgraph.readers.causes import FILTERED, classify
 from mhm_langgraph.readers.prompts import Prompts
-from mhm_langgraph.readers.replies import clean, head_number, usage_of, was_cut
-from mhm_langgraph.state import add_usage
+from mhm_langgraph.readers.replies import clean, head_number, usage_of, was_cut, was_filtered
+from mhm_langgraph.readers.retry import aattempt, attempt
+from mhm_langgraph.state import Usage, add_usage, no_usage
 from mhm_langgraph.text import trim
 from mhm_langgraph.tokens import TokenCounter
 
@@ -45,16 +49,33 @@ class _Call:
     limit: int
     name: str
     tags: tuple[str, ...] = ()
+    stream: bool = False
 
 
-Calls = Generator[_Call, AIMessage, Result]
+@dataclass(frozen=True)
+class _Said:
+    """What came of a call."""
+
+    message: AIMessage
+    retries: int
+
+
+Calls = Generator[_Call, _Said, Result]
 
 
 class ChatReader(Reader):
     """Reads with a chat model.
 
+    A call that fails is made again where the failure passes by itself (`readers.causes` has the table),
+    with growing pauses. A model object of the caller's keeps its own time-outs and its own retries:
+    those come first and these around them, so set its `max_retries=0` to have these alone. In an async
+    graph `call_timeout` holds for it too; a sync call inside somebody else's client can not be broken
+    off, so there its own time-out is the only one. Sync, a client counts the seconds without a byte.
+
     Args:
         model: The chat model.
+        ours: Whether the model is an OpenAI client that this package has built: each call then tells it
+            its time-out, and to send the reply in one piece where nobody sees it being written.
 
     Example:
         >>> from mhm_langgraph.testing import ScriptedChatModel
@@ -64,8 +85,8 @@ class ChatReader(Reader):
         'Ahab lost a leg.'
     """
 
-    def __init__(self, model: BaseChatModel) -> None:
-        self.model = model
+    def __init__(self, model: BaseChatModel, *, ours: bool = False) -> None:
+        self.model, self._ours = model, ours
         self.description = str(getattr(model, "model_name", None) or type(model).__name__)
         declared = type(model).model_fields
         self._limit_name = next((name for name in _LIMIT_NAMES if name in declared), None)
@@ -76,27 +97,27 @@ class ChatReader(Reader):
 
     def update(self, request: UpdateRequest) -> Reply:
         """Rewrite one head, as `Reader.update`."""
-        return self._run(_update(request))
+        return self._run(_update(request), request.patience)
 
     async def aupdate(self, request: UpdateRequest) -> Reply:
         """Rewrite one head, as `Reader.aupdate`."""
-        return await self._arun(_update(request))
+        return await self._arun(_update(request), request.patience)
 
     def answer(self, request: AnswerRequest) -> Reply:
         """Answer from memory, as `Reader.answer`."""
-        return self._run(_answer(request))
+        return self._run(_answer(request), request.patience)
 
     async def aanswer(self, request: AnswerRequest) -> Reply:
         """Answer from memory, as `Reader.aanswer`."""
-        return await self._arun(_answer(request))
+        return await self._arun(_answer(request), request.patience)
 
     def pick(self, request: PickRequest) -> Pick:
         """Pick a head, as `Reader.pick`."""
-        return self._run(_pick(request))
+        return self._run(_pick(request), request.patience)
 
     async def apick(self, request: PickRequest) -> Pick:
         """Pick a head, as `Reader.apick`."""
-        return await self._arun(_pick(request))
+        return await self._arun(_pick(request), request.patience)
 
     def check(self, load: Load) -> None:
         """Compare the largest prompts with the model's window, where its profile tells it.
@@ -121,32 +142,54 @@ class ChatReader(Reader):
                     "Lower chunk_tokens, heads or head_tokens, or use a model with a larger window."
                 )
 
-    def _run(self, calls: Calls[Result]) -> Result:
-        """Make the calls a generator asks for."""
+    def _run(self, calls: Calls[Result], patience: Patience) -> Result:
+        """Make the calls a generator asks for; it is told of a failure too."""
         try:
             call = next(calls)
             while True:
-                call = calls.send(self.model.invoke(call.messages, **self._options(call)))
+                ask = partial(self.model.invoke, call.messages, **self._options(call, patience))
+                try:
+                    said = _Said(*attempt(ask, patience.max_retries))
+                except Exception as error:
+                    call = calls.throw(error)
+                else:
+                    call = calls.send(said)
         except StopIteration as stop:
             result: Result = stop.value
             return result
 
-    async def _arun(self, calls: Calls[Result]) -> Result:
+    async def _arun(self, calls: Calls[Result], patience: Patience) -> Result:
         """As `_run`, async."""
         try:
             call = next(calls)
             while True:
-                call = calls.send(await self.model.ainvoke(call.messages, **self._options(call)))
+                ask = partial(self.model.ainvoke, call.messages, **self._options(call, patience))
+                try:
+                    said = _Said(*await aattempt(ask, patience.max_retries, patience.call_timeout))
+                except Exception as error:
+                    call = calls.throw(error)
+                else:
+                    call = calls.send(said)
         except StopIteration as stop:
             result: Result = stop.value
             return result
 
-    def _options(self, call: _Call) -> dict[str, Any]:
-        """The reply's limit, and how the call is named in a trace. Its tokens are not a host's chat."""
-        config = RunnableConfig(run_name=call.name, tags=[TAG_NOSTREAM, "mhm", *call.tags])
-        if self._limit_name is None or self._reasons:
-            return {"config": config}
-        return {"config": config, self._limit_name: call.limit}
+    def _options(self, call: _Call, patience: Patience) -> dict[str, Any]:
+        """The reply's limit, and how the call is named in a trace.
+
+        Its tokens are not a host's chat, unless it is an answer that the settings let stream.
+        """
+        hidden = [] if call.stream else [TAG_NOSTREAM]
+        options: dict[str, Any] = {
+            "config": RunnableConfig(run_name=call.name, tags=[*hidden, "mhm", *call.tags])
+        }
+        if self._limit_name is not None and not self._reasons:
+            options[self._limit_name] = call.limit
+        if self._ours:
+            options["timeout"] = patience.call_timeout
+            if not call.stream:
+                options["stream"] = False  # a host's messages stream would turn it on, for tokens unseen
+        return options
 
 
 def update_messages(request: UpdateRequest) -> list[BaseMessage]:
@@ -218,29 +261,54 @@ def _update(request: UpdateRequest) -> Calls[Reply]:
         f"rewrite head {head} at step {request.step}",
         (f"mhm:head:{head}",),
     )
-    return (yield from _ask(call, head, request.head_tokens, request.count))
+    return (yield from _ask(call, head, request.heads[head], request.count))
 
 
 def _answer(request: AnswerRequest) -> Calls[Reply]:
-    call = _Call(answer_messages(request), request.answer_tokens, "answer from heads")
-    return (yield from _ask(call, None, request.answer_tokens, request.count))
+    call = _Call(answer_messages(request), request.answer_tokens, "answer from heads", stream=request.stream)
+    return (yield from _ask(call, None, "", request.count))
 
 
-def _ask(call: _Call, head: int | None, limit: int, count: TokenCounter) -> Calls[Reply]:
-    """Ask; where the reply is empty, ask once more; hold the text to its budget."""
-    message = yield call
-    usage, text = usage_of(message), clean(message.text, head)
-    retried = not text
+@dataclass(frozen=True)
+class _Told:
+    """One reply as read: its text without what is not text, empty where it is of no use."""
+
+    text: str
+    usage: Usage
+    cut: bool = False
+    retries: int = 0
+
+
+def _ask(call: _Call, head: int | None, held: str, count: TokenCounter) -> Calls[Reply]:
+    """Ask; where the reply is of no use, ask once more; hold the text to its budget."""
+    told = yield from _tell(call, head, held)
+    usage, retries, retried = told.usage, told.retries, not told.text
     if retried:
-        message = yield call
-        usage, text = add_usage(usage, usage_of(message)), clean(message.text, head)
-    kept = trim(text, limit, count)
-    return Reply(text=kept, usage=usage, cut=was_cut(message) or kept != text, retried=retried)
+        told = yield from _tell(call, head, held)
+        usage, retries = add_usage(usage, told.usage), retries + told.retries
+    kept = trim(told.text, call.limit, count)
+    return Reply(text=kept, usage=usage, cut=told.cut or kept != told.text, retried=retried, retries=retries)
+
+
+def _tell(call: _Call, head: int | None, held: str) -> Calls[_Told]:
+    """Make a call and read its reply. What a content filter stops is as good as an empty reply."""
+    try:
+        said = yield call
+    except Exception as error:
+        if classify(error) is not FILTERED:
+            raise
+        return _Told("", no_usage())
+    text, cut = clean(said.message.text, head), was_cut(said.message)
+    # A window that is full cuts a reply after a few words, which would take the place of a whole head.
+    useless = was_filtered(said.message) or (cut and len(text) < len(held) / 2)
+    return _Told("" if useless else text, usage_of(said.message), cut, said.retries)
 
 
 def _pick(request: PickRequest) -> Calls[Pick]:
-    message = yield _Call(pick_messages(request), _PICK_TOKENS, f"pick a head at step {request.step}")
-    return Pick(head=head_number(message.text, len(request.heads)), usage=usage_of(message))
+    told = yield from _tell(
+        _Call(pick_messages(request), _PICK_TOKENS, f"pick a head at step {request.step}"), None, ""
+    )
+    return Pick(head=head_number(told.text, len(request.heads)), usage=told.usage)
 
 
 def _template_tokens(load: Load, *, update: bool) -> int:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from mhm_langgraph.errors import SettingsError
-from mhm_langgraph.readers.base import Reader
+from mhm_langgraph.errors import SettingsError, redact
+from mhm_langgraph.readers.base import Patience, Reader
+from mhm_langgraph.readers.causes import safe_cause, told
 from mhm_langgraph.readers.chat import ChatReader
 
 __all__ = ["resolve_reader"]
 
 
-def resolve_reader(model: Any, base_url: str | None = None) -> Reader:
+def resolve_reader(
+    model: Any,
+    base_url: str | None = None,
+    call_timeout: float = Patience.call_timeout,
+) -> Reader:
     """Turn a model into a reader.
 
     Args:
         model: `"extractive"`, `"provider:model"`, a chat model, or a reader.
         base_url: Address of an OpenAI-compatible server, for `"openai:..."`.
+        call_timeout: Seconds that a call may take, for a model that is built here from its name. Its
+            client does not retry: the reader does.
 
     Returns:
         The reader.
@@ -34,19 +42,24 @@ def resolve_reader(model: Any, base_url: str | None = None) -> Reader:
     """
     if base_url is not None and not (isinstance(model, str) and model.startswith("openai:")):
         raise SettingsError("base_url goes with model='openai:NAME' only; a chat model object has its own.")
+    if base_url is not None and not re.match("(?i)https?://.", base_url):
+        raise SettingsError(
+            f"base_url={redact(repr(base_url))} is not allowed: it starts with http:// or https://, such as "
+            "'http://localhost:8080/v1'."
+        )
     if isinstance(model, BaseChatModel):
         return ChatReader(model)
     if isinstance(model, str):
-        return _named(model, base_url)
+        return _named(model, base_url, call_timeout)
     if isinstance(model, Reader):
         return model
     raise SettingsError(
-        f"model={model!r:.80} is not allowed: pass 'extractive', 'provider:model' such as "
+        f"model={redact(repr(model)):.80} is not allowed: pass 'extractive', 'provider:model' such as "
         "'openai:gpt-4.1-mini', a LangChain chat model, or a Reader."
     )
 
 
-def _named(model: str, base_url: str | None) -> Reader:
+def _named(model: str, base_url: str | None, call_timeout: float) -> Reader:
     if model == "extractive":
         # numpy comes with it: only those who use it wait for it
         from mhm_langgraph.readers.extractive import ExtractiveReader
@@ -58,23 +71,25 @@ def _named(model: str, base_url: str | None) -> Reader:
             f"model={model!r} is not allowed: write 'extractive' or 'provider:model', such as "
             "'openai:gpt-4.1-mini'."
         )
-    return ChatReader(_openai(name, base_url) if provider == "openai" else _other(model))
+    if provider == "openai":
+        return ChatReader(_openai(name, base_url, call_timeout), ours=True)
+    return ChatReader(_other(model, call_timeout))
 
 
-def _openai(name: str, base_url: str | None) -> BaseChatModel:
+def _openai(name: str, base_url: str | None, call_timeout: float) -> BaseChatModel:
     from langchain_openai import ChatOpenAI  # slow to import
 
-    options: dict[str, Any] = {"model": name}
+    options: dict[str, Any] = {"model": name, "timeout": call_timeout, "max_retries": 0}
     if base_url is not None:
         # A server of one's own asks for no key, yet the client insists on one.
         options |= {"base_url": base_url, "api_key": os.environ.get("OPENAI_API_KEY") or "none"}
     try:
         return ChatOpenAI(**options)
     except Exception as error:
-        raise SettingsError(f"model='openai:{name}' could not be set up: {error}") from error
+        raise _not_set_up(f"openai:{name}", error) from safe_cause(error)
 
 
-def _other(model: str) -> BaseChatModel:
+def _other(model: str, call_timeout: float) -> BaseChatModel:
     if find_spec("langchain") is None:
         raise SettingsError(
             f"model={model!r} needs the langchain package and the provider's own: "
@@ -83,6 +98,13 @@ def _other(model: str) -> BaseChatModel:
     from langchain.chat_models import init_chat_model
 
     try:
-        return init_chat_model(model)
+        try:
+            return init_chat_model(model, timeout=call_timeout, max_retries=0)
+        except (TypeError, ValueError):  # some providers' models know no such options
+            return init_chat_model(model)
     except Exception as error:
-        raise SettingsError(f"model={model!r} could not be set up: {error}") from error
+        raise _not_set_up(model, error) from safe_cause(error)
+
+
+def _not_set_up(model: str, error: Exception) -> SettingsError:
+    return SettingsError(f"model={model!r} could not be set up: {told(error)}.")

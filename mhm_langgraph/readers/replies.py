@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage
 
 from mhm_langgraph.state import Usage
 
-__all__ = ["clean", "head_number", "usage_of", "was_cut"]
+__all__ = ["clean", "head_number", "usage_of", "was_cut", "was_filtered"]
 
 _REASONING = r"think|thinking|thought|reasoning|reflection"
 _THOUGHT = re.compile(rf"(?is)<({_REASONING})\b[^>]*>.*?</\1\s*>")
@@ -22,6 +22,12 @@ _LABEL = re.compile(
 )
 _ANSWER_LABEL = re.compile(r"(?i)^[*#_ \t]*(?:final\s+)?answer[*_ \t]*:[*_ \t]*")
 _CUT_REASONS = {"length", "max_tokens", "model_length", "max_output_tokens"}
+_FILTER_REASONS = {
+    *("content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety", "recitation"),
+    *("blocklist", "prohibited_content", "spii"),
+}
+# Half a surrogate pair can not be encoded, and PostgreSQL stores no NUL: either would stop the run.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def clean(text: str, head: int | None = None) -> str:
@@ -38,7 +44,7 @@ def clean(text: str, head: int | None = None) -> str:
         >>> clean("<think>Which one?</think>```\n<head_2>\nAhab lost a leg.\n</head_2>\n```", 2)
         'Ahab lost a leg.'
     """
-    text = _THOUGHT.sub("", text)
+    text = _THOUGHT.sub("", _UNSTORABLE.sub("\ufffd", text))
     # A chat template may have eaten the opening tag, or the limit the closing one.
     text = _THOUGHT_START.sub("", _THOUGHT_END.sub("", text)).strip()
     if fenced := _FENCE.match(text):
@@ -63,15 +69,24 @@ def head_number(text: str, heads: int) -> int | None:
 
 def was_cut(message: AIMessage) -> bool:
     """Whether the model stopped because of a limit, in any of the providers' words."""
+    return not _CUT_REASONS.isdisjoint(_stop_reasons(message))
+
+
+def was_filtered(message: AIMessage) -> bool:
+    """Whether a content filter stopped the model, in any of the providers' words."""
+    return not _FILTER_REASONS.isdisjoint(_stop_reasons(message))
+
+
+def _stop_reasons(message: AIMessage) -> set[str]:
     metadata = message.response_metadata
     reasons = (metadata.get(key) for key in ("finish_reason", "stop_reason", "done_reason"))
     incomplete = metadata.get("incomplete_details") or {}
-    return any(str(reason).lower() in _CUT_REASONS for reason in (*reasons, incomplete.get("reason")))
+    return {str(reason).lower() for reason in (*reasons, incomplete.get("reason"))}
 
 
 def usage_of(message: AIMessage) -> Usage:
     """What one call cost, as the model reports it; 0 tokens where it reports nothing."""
-    reported = message.usage_metadata
+    reported = getattr(message, "usage_metadata", None)  # a reply of an unknown role has none
     return Usage(
         input_tokens=reported["input_tokens"] if reported else 0,
         output_tokens=reported["output_tokens"] if reported else 0,

@@ -11,6 +11,8 @@ import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from mhm_langgraph.testing import ScriptedReader
+from tests.integration.langgraph_server import Server, two_servers
+from tests.postgres import postgres_server
 
 
 def document(chunks: int, *, size: int = 40) -> str:
@@ -26,6 +28,20 @@ def noting_reader() -> ScriptedReader:
         return request.heads[request.head] + noted
 
     return ScriptedReader(update=update, answer=lambda request: " | ".join(request.heads))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server that this test process has started by itself."""
+    with postgres_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """`langgraph dev` twice: with nothing configured; with a chat model and a folder of files."""
+    with two_servers(tmp_path_factory.mktemp("servers")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -115,7 +115,6 @@ def test_heads_read_through_a_parent_are_the_subgraph_s_own(database: Any) -> No
         graph = host(create_mhm_agent(reader, **SMALL)).compile(checkpointer=saver)
         inside = graph.get_state(THREAD, subgraphs=True).tasks[0].state
         assert texts(inside) == ["[0:0-40]", "[1:40-80]", "[2:80-120]"]
-        assert inside.values["document"]["text"] == document(5)
         out = graph.invoke(None, THREAD)
     assert [request.step for request in reader.updates] == [0, 1, 2, 3, 4]
     assert texts(out) == ["[0:0-40][3:120-160]", "[1:40-80][4:160-200]", "[2:80-120]"]
@@ -169,3 +168,10 @@ async def test_sync_and_async_give_the_same_heads(database: Any) -> None:
     given: Any = {"question": "?", "document": document(9)}
     graph = create_mhm_agent(noting_reader(), **SMALL)
     assert await graph.ainvoke(given) == graph.invoke(given)
+
+
+def test_the_document_does_not_go_out_with_the_values() -> None:
+    graph = create_mhm_agent(noting_reader(), checkpointer=InMemorySaver(), **SMALL)
+    given: Any = {"question": "?", "document": document(3)}
+    assert not any("document" in values for values in graph.stream(given, THREAD, stream_mode="values"))
+    assert "document" not in graph.get_state(THREAD).values

@@ -17,7 +17,7 @@ def test_python_blocks_run_and_print_what_they_say(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len(blocks) >= 4
     namespace: dict[str, object] = {}
     for block in blocks:
@@ -30,7 +30,7 @@ def test_python_blocks_run_and_print_what_they_say(
 
 
 def test_the_picture_is_the_graph_s_own() -> None:
-    shown = re.search(r"```mermaid\n(.*?)```", README, flags=re.S)
+    shown = re.search(r"```mermaid\n(.*?)```", README, flags=re.DOTALL)
     assert shown is not None
     assert shown[1].strip() == create_mhm_agent("extractive").get_graph().draw_mermaid().strip()
 

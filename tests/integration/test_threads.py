@@ -66,12 +66,7 @@ def test_a_second_document_goes_into_the_same_heads_from_its_own_start(database:
         assert reader.updates[0].question is None
         assert texts(out) == ["[0:0-40][3:120-160]", "[1:40-80][4:0-13]", "[2:80-120]"]
         state = graph.get_state(THREAD).values
-        assert (state["document"], state["source"], state["span"], state["question"]) == (
-            {},
-            None,
-            None,
-            None,
-        )
+        assert (state["source"], state["span"], state["question"]) == (None, None, None)
 
 
 def test_threads_do_not_see_each_other(database: Any) -> None:

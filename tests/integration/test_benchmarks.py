@@ -1,0 +1,55 @@
+"""The benchmarks run: their size rows at small sizes. What they measure is never asserted."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from benchmarks import growth, sizes
+from benchmarks.growth import fitted
+from benchmarks.table import Row, markdown, save
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return [*sizes.measure(quick=True), *growth.measure(quick=True)]
+
+
+def test_the_size_rows_are_finite_numbers(rows):
+    assert all(math.isfinite(row.value) for row in rows)
+    assert all(row.value > 0 for row in rows if row.unit.startswith("bytes"))
+
+
+def test_a_quick_run_claims_no_goal(rows):
+    assert {row.verdict for row in rows} == {"-"}
+
+
+def test_every_place_of_the_document_has_its_row(rows):
+    names = "\n".join(row.name for row in rows)
+    for place in ("read from a file", "passed inline", "checkpointed parent", "naive", "growth"):
+        assert place in names
+
+
+def test_the_table_is_kept_with_how_it_was_measured(rows, tmp_path: Path):
+    save(rows, tmp_path, "a command")
+    kept = json.loads((tmp_path / "numbers.json").read_text())
+    assert len(kept["rows"]) == len(rows)
+    page = (tmp_path / "numbers.md").read_text()
+    assert all(row.name in page for row in rows)
+    for key in ("command", "machine", "date", "versions"):
+        assert kept["measured"][key]
+        assert f"- {key}: " in page
+
+
+def test_a_cell_can_not_break_the_table():
+    page = markdown([Row("a | b", "", "", "1", 1, "bytes", None)], {})
+    assert "a \\| b" in page
+
+
+def test_a_straight_line_is_found():
+    slope, deviation = fitted([(1, 15), (2, 25), (4, 45)])
+    assert slope == pytest.approx(10)
+    assert deviation == pytest.approx(0, abs=1e-9)
