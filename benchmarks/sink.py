@@ -58,12 +58,21 @@ class Account:
         size: Bytes after decompression, the multipart frame included.
         uploads: The parts.
         names: Runs' names by id, numbers in them turned into `#`.
+        values: What came last of each run's fields; `run` is its own record.
     """
 
     sent: int = 0
     size: int = 0
     uploads: list[Upload] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
+    values: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def read(self, field: str, name: str) -> list[Any]:
+        """The last value of a field (`inputs`, `outputs`, `extra`, `tags`, ...) of every run of a name."""
+        runs = [run for run, named in self.names.items() if named == name]
+        if field in ("inputs", "outputs", "extra"):
+            return [json.loads(self.values.get((run, field), b"null")) for run in runs]
+        return [json.loads(self.values[run, "run"]).get(field) for run in runs]
 
     def by_name(self) -> Counter[tuple[str, str, str]]:
         """Bytes by run name, operation and field, the largest first."""
@@ -89,9 +98,9 @@ class Account:
             if (found := _PART_NAME.search(head)) is None:
                 continue
             run, operation = found["run"].decode(), found["operation"].decode()
-            self.uploads.append(
-                Upload(run, operation, (found["field"] or b"run").decode(), len(value.rstrip(b"\r\n")))
-            )
+            value, kind = value.rstrip(b"\r\n"), (found["field"] or b"run").decode()
+            self.uploads.append(Upload(run, operation, kind, len(value)))
+            self.values[run, kind] = value
             if found["field"] is None and operation == "post":
                 self.names[run] = re.sub(r"\d+", "#", json.loads(value)["name"])
 
