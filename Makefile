@@ -7,7 +7,7 @@ WORKERS ?= 2
 BOOK := examples/books/moby_dick.txt.gz
 QUESTION ?= Who is the chief mate of the Pequod?
 
-.PHONY: help demo test format lint types unit bench clean
+.PHONY: help demo studio test format lint types unit bench soak clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ $(READY): pyproject.toml
 demo: $(READY)  ## Read a whole novel and answer a question about it, offline
 	$(BIN)/mhm ask $(BOOK) --question "$(QUESTION)"
 
+studio: $(READY)  ## Start LangGraph's server with the graph and open Studio; no key needed
+	$(BIN)/langgraph dev
+
 test: $(READY) format lint types unit  ## Formatter check, lint, strict types, all tests
 
 format: $(READY)
@@ -29,13 +32,16 @@ lint: $(READY)
 	$(BIN)/ruff check .
 
 types: $(READY)
-	$(BIN)/mypy mhm_langgraph examples benchmarks
+	$(BIN)/mypy mhm_langgraph examples graphs benchmarks
 
 unit: $(READY)
-	$(BIN)/pytest --numprocesses $(WORKERS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
 
 bench: $(READY)  ## Measure the table of numbers
 	$(BIN)/python -m benchmarks.run
 
+soak: $(READY)  ## Kill readings at random moments and compare, on SQLite and PostgreSQL (minutes)
+	$(BIN)/python -m tests.soak.crash
+
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .langgraph_api

@@ -34,7 +34,7 @@ class Scale:
 
 
 _FULL = Scale(MEGABYTE, 4 * MEGABYTE, (50, 100, 200, 400, 800), (1600, 1750))
-_QUICK = Scale(20_000, 40_000, (4, 8, 16), (8, 12))
+_QUICK = Scale(20_000, 40_000, (2, 4, 8), (4, 6))
 
 
 def measure(quick: bool) -> list[Row]:

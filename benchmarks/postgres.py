@@ -31,7 +31,7 @@ from benchmarks.growth import fitted
 from benchmarks.sizes import HostState
 from benchmarks.table import Row, conditions, markdown, progress, show
 from mhm_langgraph import MHMGraph, create_mhm_agent
-from tests.postgres import postgres_server
+from tests.postgres import postgres_server, postgres_versions
 
 __all__ = ["main", "measure"]
 
@@ -130,12 +130,10 @@ def _sizes(database: str) -> dict[str, int]:
         return {table: int(row.fetchone()[0]) for table, row in zip(_TABLES, rows, strict=True)}  # type: ignore[index]  # a row there is
 
 
-def measure(quick: bool) -> list[Row]:
+def measure(server: Server, quick: bool) -> list[Row]:
     """The rows of this theme."""
     scale = _QUICK if quick else _FULL
-    with temporary_folder() as folder, postgres_server() as address:
-        server = Server(address, folder)
-        return [*_document_rows(server, scale), *_growth_rows(server, scale, quick)]
+    return [*_document_rows(server, scale), *_growth_rows(server, scale, quick)]
 
 
 def _document_rows(server: Server, scale: Scale) -> Iterator[Row]:
@@ -195,12 +193,15 @@ def main() -> None:
         "--quick", action="store_true", help="small sizes, to see that it works; keeps nothing"
     )
     quick = parser.parse_args().quick
-    rows = measure(quick)
+    with temporary_folder() as folder, postgres_server() as address:
+        rows = measure(Server(address, folder), quick)
+        versions = postgres_versions(address)
     show(rows)
     if quick:
         return
     measured = {
         **conditions("python -m benchmarks.postgres"),
+        "server": versions,
         "bytes": "tables with indexes and long values (TOAST), without the server's own write-ahead log",
     }
     table = {"measured": measured, "rows": [asdict(row) for row in rows]}

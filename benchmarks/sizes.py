@@ -52,7 +52,7 @@ class Scale:
 
 
 _FULL = Scale(4 * MEGABYTE, 200, (4, 8))
-_QUICK = Scale(40_000, 8, (2, 4))
+_QUICK = Scale(40_000, 4, (1, 2))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ try:
     from typer import Argument, Option
 
     from mhm_langgraph.display import Watch, one_line, printable
+    from mhm_langgraph.inspect.command import inspect_command
 except ModuleNotFoundError as error:
     if error.name not in ("typer", "rich"):
         raise
@@ -130,6 +131,7 @@ def _app() -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_root)
     app.command("ask")(ask)
+    app.command("inspect")(inspect_command)
     return app
 
 
@@ -339,7 +341,7 @@ def _check_same(asked: Asked, values: Mapping[str, Any]) -> None:
             f"--resume goes on with the question {question!r:.80}, not {asked.question!r:.80}: ask that "
             "one when it is done."
         )
-    if asked.sources and list(asked.sources) != names:
+    if asked.sources and names and list(asked.sources) != names:
         raise SettingsError(
             f"--resume goes on with {' '.join(names) or 'no SOURCE'}, not {' '.join(asked.sources)}: read "
             "that when it is done."
@@ -352,7 +354,7 @@ def _source_names(values: Mapping[str, Any]) -> list[str]:
     if isinstance(source, dict):
         return [_STDIN if name is None else name for name in source["names"]]
     given = [source] if isinstance(source, str) else list(source or [])
-    return [*([_STDIN] if values.get("document") else []), *given]
+    return given
 
 
 def _reader_failure(error: ReaderError) -> str:

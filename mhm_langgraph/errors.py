@@ -29,6 +29,7 @@ _SECRETS = re.compile(
       )
       (?!\*\*\*)
       (?P<secret> (?<=://)[^\s/"']*(?=@) | (?<!://)[^\s"'&,;)}]+ )
+    | \b[^\s:/@"']{1,64}:[^\s/@"']{1,256}(?=@)                   # user:password without an address
     | \b(?:sk|pk|rk|gsk|xai|nvapi|lsv2)[-_][\w*.-]{4,}          # as the providers' keys begin
     | \b(?:hf_|ghp_|AIza)[\w-]{20,}
     """

@@ -46,8 +46,7 @@ class Settings(BaseModel):
     """Prompt preset: standard, or compact for small models."""
 
     call_timeout: float = Field(300.0, gt=0, le=86_400, allow_inf_nan=False)
-    """Seconds that a model call may take. A sync call to a model object of the caller's ends when its own
-    client ends it."""
+    """Seconds that a model call may take. A sync call to a model object of your own keeps its own limit."""
 
     max_retries: int = Field(5, ge=0, le=100)
     """How often a call is made again after a failure that passes: rate limit, time-out, broken server."""

@@ -22,6 +22,9 @@ settings.register_profile(
     print_blob=True,
 )
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
+settings.register_profile(
+    "soak", settings.get_profile("local"), max_examples=2000
+)  # --hypothesis-profile=soak
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 _MARK = "real_model_requests"

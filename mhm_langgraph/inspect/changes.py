@@ -17,6 +17,7 @@ _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
 # difflib takes quadratic time without its "autojunk", and matches badly with it: off for small gaps.
 _SMALL_GAP = 250_000
+_MOST_BY_CHANCE = 2  # words that two texts share between longer edits without having them in common
 
 Edit = tuple[int, int, int, int]
 """`(start, end)` in the old text, then `(start, end)` in the new one."""
@@ -130,10 +131,14 @@ def _gap_edits(old: Sequence[str], new: Sequence[str], gap: Edit) -> Iterator[Ed
 
 
 def _joined(edits: Iterator[Edit]) -> Iterator[Edit]:
-    """Edits that touch, as one."""
+    """Edits that touch, or have but a word or two of chance between them, as one.
+
+    A sentence that was replaced by another shares its "of the" with it, which says nothing and is hard
+    to read (the semantic cleanup of diff-match-patch).
+    """
     last: Edit | None = None
     for edit in edits:
-        if last is not None and (last[1], last[3]) == (edit[0], edit[2]):
+        if last is not None and edit[0] - last[1] <= min(_MOST_BY_CHANCE, _size(last) - 1, _size(edit) - 1):
             last = last[0], edit[1], last[2], edit[3]
             continue
         if last is not None:
@@ -141,6 +146,10 @@ def _joined(edits: Iterator[Edit]) -> Iterator[Edit]:
         last = edit
     if last is not None:
         yield last
+
+
+def _size(edit: Edit) -> int:
+    return max(edit[1] - edit[0], edit[3] - edit[2])
 
 
 def _characters(edit: Edit, old: Sequence[_Word], new: Sequence[_Word]) -> Edit:

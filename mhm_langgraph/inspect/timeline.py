@@ -44,17 +44,15 @@ def memory_timeline(
     Example:
         >>> from langgraph.checkpoint.memory import InMemorySaver
         >>> from mhm_langgraph import create_mhm_agent
+        >>> from mhm_langgraph.testing import ScriptedReader
         >>> saver = InMemorySaver()
-        >>> graph = create_mhm_agent("extractive", heads=2, chunk_tokens=10, checkpointer=saver)
-        >>> thread = {"configurable": {"thread_id": "whales"}}
-        >>> text = "Ahab has a leg of ivory. The crew sleeps below. Starbuck is the mate of Ahab."
-        >>> _ = graph.invoke({"question": "Who is Ahab?", "document": text}, thread)
+        >>> graph = create_mhm_agent(ScriptedReader(), heads=2, chunk_tokens=10, checkpointer=saver)
+        >>> _ = graph.invoke({"document": "x" * 100}, {"configurable": {"thread_id": "whales"}})
         >>> for update in memory_timeline(saver, "whales").updates:
-        ...     print(update.step, update.head, update.span, update.after or "nothing")
-        0 0 [0, 25] Ahab has a leg of ivory.
-        1 1 [25, 48] nothing
-        2 0 [48, 77] Ahab has a leg of ivory.
-        Starbuck is the mate of Ahab.
+        ...     print(f"head {update.head}: {update.before!r} -> {update.after!r}")
+        head 0: '' -> 'step 0 span [0, 40]'
+        head 1: '' -> 'step 1 span [40, 80]'
+        head 0: 'step 0 span [0, 40]' -> 'step 2 span [80, 100]'
     """
     branch = read_branch(checkpointer, thread_id, checkpoint_id, checkpoint_ns)
     runs, belongs = _runs(branch.moments)

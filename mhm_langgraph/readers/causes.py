@@ -130,7 +130,8 @@ _CONVERSIONS = {
     "parse",
 }
 _MOST_CAUSES = 10
-_LONGEST_TEXT = 500  # a server may send its prompt back, or a page of HTML
+_LONGEST_TEXT = 500  # characters shown: a server may send its prompt back, or a page of HTML
+_LONGEST_SEARCHED = 10_000  # characters searched for secrets; longer texts are not kept
 
 
 def classify(error: BaseException) -> Cause:
@@ -251,15 +252,16 @@ def told(error: BaseException) -> str:
         roots = [str(at) for at in chain(error) if str(at)]
         text += f" ({roots[-1]})" if roots and roots[-1] not in text else ""
     notes = " ".join(getattr(error, "__notes__", []))
-    text = " ".join(redact(text).split()).rstrip(" .")
+    text = " ".join(redact(text[:_LONGEST_SEARCHED]).split()).rstrip(" .")
     short = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
     return f"{short}. {redact(notes).rstrip('.')}" if notes else short
 
 
 def safe_cause(error: Exception) -> Exception:
-    """What an error may be raised from: the exception itself, unless its text or a cause's holds a secret.
+    """What an error may be raised from: the exception itself, unless a text in its chain holds a secret.
 
     httpx tells the whole URL, with its password, and an illegal header's value, which is the key.
     """
     texts = [f"{at} {getattr(at, '__notes__', '')}" for at in chain(error)]
-    return error if all(redact(text) == text for text in texts) else RuntimeError(told(error))
+    safe = all(len(text) <= _LONGEST_SEARCHED and redact(text) == text for text in texts)
+    return error if safe else RuntimeError(told(error))

@@ -42,7 +42,7 @@ def resolve_reader(
     """
     if base_url is not None and not (isinstance(model, str) and model.startswith("openai:")):
         raise SettingsError("base_url goes with model='openai:NAME' only; a chat model object has its own.")
-    if base_url is not None and not re.match("(?i)https?://.", base_url):
+    if base_url is not None and not (isinstance(base_url, str) and re.match("(?i)https?://.", base_url)):
         raise SettingsError(
             f"base_url={redact(repr(base_url))} is not allowed: it starts with http:// or https://, such as "
             "'http://localhost:8080/v1'."
@@ -51,7 +51,7 @@ def resolve_reader(
         return ChatReader(model)
     if isinstance(model, str):
         return _named(model, base_url, call_timeout)
-    if isinstance(model, Reader):
+    if isinstance(model, Reader) and not isinstance(model, type):
         return model
     raise SettingsError(
         f"model={redact(repr(model)):.80} is not allowed: pass 'extractive', 'provider:model' such as "
@@ -68,7 +68,7 @@ def _named(model: str, base_url: str | None, call_timeout: float) -> Reader:
     provider, _, name = model.partition(":")
     if not (provider and name):
         raise SettingsError(
-            f"model={model!r} is not allowed: write 'extractive' or 'provider:model', such as "
+            f"model={redact(repr(model))} is not allowed: write 'extractive' or 'provider:model', such as "
             "'openai:gpt-4.1-mini'."
         )
     if provider == "openai":

@@ -79,9 +79,10 @@ def was_filtered(message: AIMessage) -> bool:
 
 def _stop_reasons(message: AIMessage) -> set[str]:
     metadata = message.response_metadata
-    reasons = (metadata.get(key) for key in ("finish_reason", "stop_reason", "done_reason"))
-    incomplete = metadata.get("incomplete_details") or {}
-    return {str(reason).lower() for reason in (*reasons, incomplete.get("reason"))}
+    details = metadata.get("incomplete_details")
+    reasons = [metadata.get(key) for key in ("finish_reason", "stop_reason", "stopReason", "done_reason")]
+    reasons += [details.get("reason")] if isinstance(details, dict) else []
+    return {str(reason).lower() for reason in reasons}
 
 
 def usage_of(message: AIMessage) -> Usage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -22,6 +23,12 @@ from tests.integration.model_server import ModelServer
 ROOT = Path(__file__).parents[2]
 SAILS = "".join(f"Ahab saw sail number {number:04d}.".ljust(38) + "\n\n" for number in range(7))
 """Seven chunks at chunk_tokens=10, each with a sentence that the extractive reader keeps."""
+
+CARELESS = """from mhm_langgraph import create_mhm_agent
+
+graph = create_mhm_agent("extractive")
+"""
+"""A graph whose builder has not thought of who may name a file."""
 
 
 @dataclass
@@ -46,7 +53,8 @@ class Server:
     @property
     def assistant(self) -> str:
         """Id of the assistant that comes with the graph."""
-        return str(self.client.assistants.search(metadata={"created_by": "system"})[0]["assistant_id"])
+        found = self.client.assistants.search(metadata={"created_by": "system"}, graph_id="document_qa")
+        return str(found[0]["assistant_id"])
 
     def thread(self) -> str:
         return str(self.client.threads.create()["thread_id"])
@@ -57,9 +65,12 @@ class Server:
 
 @contextmanager
 def starting(folder: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
-    """`langgraph dev` on a copy of what it loads: it keeps its files beside langgraph.json."""
+    """`langgraph dev` on a copy of what it loads (it keeps its files beside it), and one graph more."""
     shutil.copytree(ROOT / "graphs", folder / "graphs")
-    shutil.copy(ROOT / "langgraph.json", folder)
+    (folder / "graphs" / "careless.py").write_text(CARELESS)
+    config = json.loads((ROOT / "langgraph.json").read_text())
+    config["graphs"]["careless"] = "./graphs/careless.py:graph"
+    (folder / "langgraph.json").write_text(json.dumps(config))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -75,7 +75,9 @@ def test_ten_thousand_chunks_just_work() -> None:
 def test_where_the_limit_can_not_be_raised_it_says_so_before_the_first_call() -> None:
     reader = noting_reader()
     compiled_anew = create_mhm_agent(reader, **SMALL).builder.compile()
-    with pytest.raises(SettingsError, match=r"recursion_limit leaves .* supersteps and this text needs about"):
+    with pytest.raises(
+        SettingsError, match=r"recursion_limit leaves .* supersteps and this text needs about"
+    ):
         compiled_anew.invoke({"question": "?", "document": document(30)}, {"recursion_limit": 25})
     assert not reader.updates
     assert compiled_anew.invoke({"question": "?", "document": document(30)})["step"] == 30

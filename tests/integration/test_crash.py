@@ -1,4 +1,4 @@
-"""A killed process costs one model call at most (Contract 6). `python -m tests.soak.crash` is the long run."""
+"""A killed process costs one model call at most (Contract 6). The long run: `python -m tests.soak.crash`."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from mhm_langgraph import SettingsError, create_mhm_agent
+from mhm_langgraph import ReaderError, SettingsError, create_mhm_agent
 from mhm_langgraph.forget import forget_thread
 from mhm_langgraph.testing import ScriptedReader
 from tests.integration.conftest import document, noting_reader
-from tests.integration.test_composition import host
-from tests.integration.test_threads import texts
+from tests.integration.test_composition import Host, host
+from tests.integration.test_threads import Failing, texts
 
 SMALL: dict[str, Any] = {"heads": 3, "chunk_tokens": 10, "head_tokens": 100}
 GIVEN: Any = {"question": "?", "document": document(4)}
@@ -83,6 +83,23 @@ def test_where_nothing_is_saved_nothing_is_said_of_it(checkpointer: Any, saver: 
 def test_with_a_checkpointer_of_its_own_in_a_host_that_has_none_nothing_is_said() -> None:
     agent = create_mhm_agent(noting_reader(), checkpointer=InMemorySaver(), **SMALL)
     assert host(agent).compile().invoke(GIVEN, THREAD)["answer"]
+
+
+@pytest.mark.parametrize("checkpointer", [None, True])
+def test_called_inside_a_node_it_goes_on_as_well(checkpointer: Any, database: Any) -> None:
+    """The host's node is run once more, and the call in it goes on instead of starting anew."""
+    reader = Failing(step=3)
+    memory = create_mhm_agent(reader, checkpointer=checkpointer, **SMALL)
+
+    def node(state: Host) -> Any:
+        return {"answer": memory.invoke(GIVEN)["answer"]}
+
+    with database() as saver, pytest.raises(ReaderError, match="at step 3"):
+        host(node).compile(checkpointer=saver).invoke({"question": "?"}, THREAD)
+    with database() as saver:
+        out = host(node).compile(checkpointer=saver).invoke(None, THREAD)
+    assert [request.step for request in reader.updates] == [0, 1, 2, 3]
+    assert out["answer"] == "[0:0-40][3:120-160] | [1:40-80] | [2:80-120]"
 
 
 @pytest.fixture

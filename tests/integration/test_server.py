@@ -41,9 +41,10 @@ def test_the_context_schema_shows_every_knob(server: Server) -> None:
         assert knobs[name]["default"] == field.default
         assert knobs[name]["description"].endswith(".")
         assert "\n" not in knobs[name]["description"]
-    for name in ("heads", "head_tokens", "chunk_tokens", "answer_tokens"):
-        assert knobs[name]["minimum"] == 1
-        assert knobs[name]["maximum"] > 1
+        if knobs[name]["type"] in ("integer", "number") and name != "seed":
+            assert {"minimum", "exclusiveMinimum"} & knobs[name].keys()
+            assert "maximum" in knobs[name]
+    assert (knobs["heads"]["minimum"], knobs["heads"]["maximum"]) == (1, 1024)
     assert knobs["selector"]["enum"] == ["lru", "random", "relevance"]
     assert knobs["prompts"]["enum"] == ["standard", "compact"]
 
@@ -167,6 +168,11 @@ def test_files_are_read_below_the_allowed_folder_only(configured: Server) -> Non
     assert {head["source"] for head in out["heads"]} == {"sails.txt"}
     with pytest.raises(Exception, match="lies outside the allowed folder"):
         configured.run({"question": "Who?", "source": "../bare/log"})
+
+
+def test_files_are_refused_where_the_builder_named_no_folder(server: Server) -> None:
+    with pytest.raises(Exception, match="a graph in a server reads files only where its builder named their"):
+        server.run({"question": "?", "source": "/etc/hostname"}, assistant="careless")
 
 
 def test_a_selector_that_reads_the_chunk_does_not_block_the_server(configured: Server) -> None:

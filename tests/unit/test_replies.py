@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
@@ -216,7 +216,30 @@ parts = st.lists(
 ).map("".join)
 
 
-@given(parts, st.none() | st.integers(0, 2))
+wrapped = st.recursive(
+    parts,
+    lambda inner: st.builds(
+        str.format,
+        st.sampled_from(
+            [
+                "<think>{}</think>",
+                "<think>Hm.</think>{}",
+                "```\n{}\n```",
+                "~~~text\n{}\n~~~",
+                "<head_1>{}</head_1>",
+                "<answer>\n{}\n</answer>",
+                "Head 1:\n{}",
+                "**Answer:** {}",
+            ]
+        ),
+        inner,
+    ),
+    max_leaves=6,
+)
+
+
+@given(parts | wrapped, st.none() | st.integers(0, 2))
+@settings(max_examples=300)
 def test_a_clean_text_is_clean(reply: str, head: int | None) -> None:
     """What goes into a head comes back in the next reply: cleaning twice must change nothing."""
     once = clean(reply, head)
@@ -226,7 +249,7 @@ def test_a_clean_text_is_clean(reply: str, head: int | None) -> None:
 
 @given(parts, st.none() | st.integers(0, 2))
 def test_cleaning_adds_nothing(reply: str, head: int | None) -> None:
-    left = iter(reply)
+    left = iter(reply.replace("\0", "\ufffd"))
     assert all(character in left for character in clean(reply, head)), "a subsequence of the reply"
 
 
@@ -257,9 +280,14 @@ def test_plain_text_stays_as_it_is(text: str, head: int | None) -> None:
 )
 def test_a_model_that_repeats_itself_does_not_hang_the_run(reply: str) -> None:
     """Small models end in loops like these; a pattern that backtracks would take minutes to hours."""
-    with watchdog(20):
+    with watchdog(8):
         clean(reply, 1)
         clean(reply)
+
+
+@pytest.mark.parametrize("unstorable", ["\0", "\ud83d"], ids=ascii)
+def test_what_no_checkpoint_can_store_is_replaced(unstorable: str) -> None:
+    assert clean(f"Ahab {unstorable} smiled.", 0) == "Ahab \ufffd smiled."
 
 
 # The number of a head.

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mhm_langgraph import MHMError, Settings, SettingsError, create_mhm_agent
 
-INTEGERS = ["heads", "head_tokens", "chunk_tokens", "answer_tokens", "seed"]
+INTEGERS = ["heads", "head_tokens", "chunk_tokens", "answer_tokens", "seed", "max_retries"]
 SCHEMA = Settings.model_json_schema()["properties"]
 
 values = st.one_of(
@@ -63,7 +63,7 @@ def test_the_factory_takes_every_setting_with_the_same_default(name: str) -> Non
     )
 
 
-@pytest.mark.parametrize("name", ["heads", "head_tokens", "chunk_tokens", "answer_tokens"])
+@pytest.mark.parametrize("name", ["heads", "head_tokens", "chunk_tokens", "answer_tokens", "max_retries"])
 @pytest.mark.parametrize("edge", ["minimum", "maximum"])
 def test_the_bounds_themselves_are_allowed_and_no_more(name: str, edge: str) -> None:
     bound = SCHEMA[name][edge]

@@ -114,7 +114,7 @@ def test_the_models_own_counter() -> None:
     ("counter", "model", "named"),
     [
         ("model", None, "token_counter='model'"),
-        ("model", ScriptedReader(), "ScriptedReader"),
+        ("model", ScriptedReader(), "chat model"),
         ("model", NotCounting(), "transformers"),
         ("tiktoken:no_such_encoding", None, "no_such_encoding"),
         ("words", None, "'words'"),
@@ -160,7 +160,7 @@ def test_a_counter_that_does_not_count_is_a_settings_error(counter: Any) -> None
 
 
 def test_a_model_named_by_a_string_can_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mhm_langgraph.readers.models._openai", lambda name, base_url: Counting())
+    monkeypatch.setattr("mhm_langgraph.readers.models._openai", lambda *_: Counting())
     settings = {"token_counter": "model", "chunk_tokens": 30}
     graph = create_mhm_agent("openai:any", **settings)
     events = graph.stream({"document": "0123456789" * 2}, stream_mode="custom")

@@ -32,16 +32,22 @@ function goFrom(head, target, name) {
 }
 
 const badge = ({ kept, byHand }) =>
-  kept ? "kept: empty reply" : byHand ? "edited by hand" : "rewritten at this step";
+  kept ? "empty reply" : byHand ? "edited by hand" : "rewritten";
 
 function cardFacts(index) {
-  if (index < 0) return make("p", "facts", "never written");
+  const element = make("p", "facts");
+  if (index < 0) {
+    element.append(make("span", "", "never written"));
+    return element;
+  }
   const update = updates[index];
-  const parts = [`${update.byHand ? "by hand after step" : "step"} ${number(update.step)}`];
-  if (update.span) parts.push(data.sources.length > 1 ? chunk(update) : span(update));
-  parts.push(amount(update.tokens, "token"));
-  const element = make("p", "facts", parts.join(" · "));
-  if (update.span) element.title = `${span(update)} of ${sourceName(update.source)}`;
+  const when = `${update.byHand ? "by hand after step" : "step"} ${number(update.step)}`;
+  element.append(make("span", "", `${when} · ${amount(update.tokens, "token")}`));
+  if (update.span) {
+    const place = data.sources.length > 1 ? chunk(update) : span(update);
+    element.append(make("span", "", update.kept ? `kept at ${place}` : `from ${place}`));
+    element.title = `${span(update)} of ${sourceName(update.source)}`;
+  }
   return element;
 }
 
@@ -78,9 +84,19 @@ function fill(element, text, from, found) {
 
 function showHeads() {
   $("heads").replaceChildren(...lives.map((_, head) => card(head)));
-  const box = $("heads").children[updates[position].head].querySelector(".text");
-  const first = box.querySelector("mark, ins, del");
-  if (first) box.scrollTop = Math.max(0, first.offsetTop - box.offsetTop - 60);
+  for (const box of $("heads").querySelectorAll(".text")) {
+    const first = box.querySelector("mark") ?? box.querySelector("ins, del");
+    if (first) box.scrollTop = Math.max(0, first.offsetTop - box.offsetTop - 60);
+  }
+}
+
+// Many heads do not fit a window: the one that changed is brought into it, below the panel.
+function revealHead(head) {
+  const panel = $("panel");
+  if (getComputedStyle(panel).position !== "sticky") return;
+  const element = $("heads").children[head];
+  element.style.scrollMarginTop = `${panel.offsetHeight + 8}px`;
+  element.scrollIntoView({ block: "nearest" });
 }
 
 function runCard(run, index) {

@@ -1,6 +1,7 @@
 // The timeline: a lane for each head, a bar for each update, the phrase's comings and goings.
 
-const rowHeight = data.heads > 24 ? 8 : data.heads > 8 ? 16 : 26;
+const rowHeight = data.heads > 24 ? 8 : data.heads > 8 ? 16 : 28;
+const stripHeight = rowHeight > 8 ? 4 : 2; // what shows that a head holds the phrase
 const barWidth = Math.max(1, count / 900); // in updates: never thinner than can be seen
 
 function rect(className, x, y, width, height) {
@@ -32,9 +33,9 @@ function drawLanes() {
 
 function bar(update, index) {
   const kind = update.kept ? "kept" : update.byHand ? "hand" : "write";
-  const height = update.kept ? 2 : (rowHeight - 4) * (0.12 + 0.88 * update.changed);
+  const height = update.kept ? 2 : (rowHeight - stripHeight - 3) * (0.12 + 0.88 * update.changed);
   const inset = barWidth > 1 ? 0 : 0.08;
-  const y = (update.head + 1) * rowHeight - 2 - height;
+  const y = (update.head + 1) * rowHeight - stripHeight - height;
   return rect(`bar ${kind}`, index + inset, y, barWidth - 2 * inset, height);
 }
 
@@ -56,13 +57,13 @@ function drawSightings() {
   $("marks").replaceChildren();
   const since = new Map();
   const strip = (head, start, end) =>
-    drawing.append(rect("held", start, (head + 1) * rowHeight - 4, end - start, 4));
+    drawing.append(rect("held", start, (head + 1) * rowHeight - stripHeight, end - start, stripHeight));
   for (const { index, head, entered } of sightings) {
     if (entered) since.set(head, index);
     else strip(head, since.get(head), index);
     if (!entered) since.delete(head);
     const mark = placed(make("span", entered ? "came" : "went", entered ? "▲" : "▽"), index);
-    mark.style.top = `${(head + 1) * rowHeight - 13}px`;
+    mark.style.top = `${(head + 1) * rowHeight - 12}px`;
     $("marks").append(mark);
   }
   since.forEach((start, head) => strip(head, start, count));

@@ -1,6 +1,6 @@
 // Going from update to update, searching, and the start.
 
-function show(target) {
+function show(target, moved = true) {
   position = Math.min(count - 1, Math.max(0, target));
   const update = updates[position];
   const [when, what] = sentence(update);
@@ -13,6 +13,7 @@ function show(target) {
   showHeads();
   showFound();
   showOrigin(update);
+  if (moved) revealHead(update.head);
   history.replaceState(null, "", `#${position}`);
 }
 
@@ -29,7 +30,7 @@ function search() {
   drawSightings();
   $("sightings").hidden = $("legend-held").hidden = !sightings.length;
   $("events").replaceChildren(...sightings.map(sightingItem));
-  show(position);
+  show(position, false);
 }
 
 function sightingItem({ index, head, entered }) {
@@ -54,8 +55,9 @@ function foundSentence() {
   const holding = heads.filter((head) => holds(textOf(lastUpdate(head, position))));
   const where = holding.length ? `in ${listed(holding)}` : "in no head";
   const came = sightings.filter(({ entered }) => entered).length;
-  const times = `${amount(came, "time")}, went ${amount(sightings.length - came, "time")}`;
-  return `${phrase} is ${where} after this step. It came ${times}.`;
+  const went = sightings.length - came;
+  const gone = went ? `went ${amount(went, "time")}` : "never went";
+  return `${phrase} is ${where} after this step. It came ${amount(came, "time")} and ${gone}.`;
 }
 
 function go(target) {
@@ -125,9 +127,10 @@ function start() {
   $("nothing").hidden = count > 0;
   $("panel").hidden = $("legend").hidden = $("origin").hidden = !count;
   if (!count) return;
+  $("panel").classList.toggle("tall", data.heads > 12);
   drawLanes();
   listen();
-  show(positionInAddress() ?? data.open);
+  show(positionInAddress() ?? data.open, false);
 }
 
 start();
