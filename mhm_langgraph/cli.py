@@ -353,8 +353,7 @@ def _source_names(values: Mapping[str, Any]) -> list[str]:
     source = values.get("source")
     if isinstance(source, dict):
         return [_STDIN if name is None else name for name in source["names"]]
-    given = [source] if isinstance(source, str) else list(source or [])
-    return given
+    return [source] if isinstance(source, str) else list(source or [])
 
 
 def _reader_failure(error: ReaderError) -> str:

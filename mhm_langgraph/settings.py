@@ -24,16 +24,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    heads: int = Field(4, ge=1, le=1024)
+    heads: int = Field(default=4, ge=1, le=1024)
     """Number of heads H; 1 is the single-memory agent. Fixed for the life of a thread."""
 
-    head_tokens: int = Field(1024, ge=1, le=1_000_000)
+    head_tokens: int = Field(default=1024, ge=1, le=1_000_000)
     """Size of each head, in tokens."""
 
-    chunk_tokens: int = Field(5000, ge=1, le=10_000_000)
+    chunk_tokens: int = Field(default=5000, ge=1, le=10_000_000)
     """Size of the piece of source read at one step, in tokens."""
 
-    answer_tokens: int = Field(1024, ge=1, le=1_000_000)
+    answer_tokens: int = Field(default=1024, ge=1, le=1_000_000)
     """Greatest size of the answer, in tokens."""
 
     selector: Literal["lru", "random", "relevance"] = "lru"
@@ -45,10 +45,10 @@ class Settings(BaseModel):
     prompts: Literal["standard", "compact"] = "standard"
     """Prompt preset: standard, or compact for small models."""
 
-    call_timeout: float = Field(300.0, gt=0, le=86_400, allow_inf_nan=False)
+    call_timeout: float = Field(default=300.0, gt=0, le=86_400, allow_inf_nan=False)
     """Seconds that a model call may take. A sync call to a model object of your own keeps its own limit."""
 
-    max_retries: int = Field(5, ge=0, le=100)
+    max_retries: int = Field(default=5, ge=0, le=100)
     """How often a call is made again after a failure that passes: rate limit, time-out, broken server."""
 
     stream_answer: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NotRequired
 
 from langgraph.channels import DeltaChannel
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from mhm_langgraph.errors import HeadError
@@ -53,18 +53,19 @@ class Head(TypedDict):
     """Whether it is the head that this step rewrites."""
 
 
+@with_config(ConfigDict(strict=True))
 class HeadWrite(TypedDict):
     """A write to the selected head. Without `text` the head keeps what it holds: its turn is over."""
 
     head: int
     """Index of the head."""
-    step: int
+    step: Annotated[int, Field(ge=0)]
     """The step that writes."""
     text: NotRequired[str]
     """The new text."""
-    tokens: NotRequired[int]
+    tokens: NotRequired[Annotated[int, Field(ge=0)]]
     """Size of the new text, in tokens."""
-    span: NotRequired[list[int]]
+    span: NotRequired[Annotated[list[int], Field(min_length=2, max_length=2)]]
     """`[start, end]` of the chunk it was written from."""
     source: NotRequired[str | None]
     """Name of the chunk's source."""
@@ -146,22 +147,33 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
         mhm_langgraph.errors.HeadError: Head 0 is not selected ...
     """
     if isinstance(write, list) and not heads:
-        return list(write)
+        return list(_valid(_HEADS, write))
     if isinstance(write, dict) and "select" in write:
         chosen = _index(heads, write["select"])
         return [_marked(head, index == chosen) for index, head in enumerate(heads)]
     if isinstance(write, dict) and {"head", "step"} <= write.keys():
         chosen = _index(heads, write["head"])
-        if not heads[chosen]["selected"]:
-            raise HeadError(
-                f"Head {chosen} is not selected at step {write['step']}: a step writes the selected "
-                "head only, and only once."
-            )
-        return [*heads[:chosen], _written(heads[chosen], write), *heads[chosen + 1 :]]
+        return [*heads[:chosen], _written(heads[chosen], _valid(_WRITE, write)), *heads[chosen + 1 :]]
     raise HeadError(
         f"The heads can not take {write!r:.80}: select a head, then write it. To set the whole memory "
         "by hand, wrap the list of heads in langgraph.types.Overwrite."
     )
+
+
+_HEADS = TypeAdapter(Annotated[list[Head], Field(min_length=1)])
+_WRITE = TypeAdapter(HeadWrite)
+
+
+def _valid(shape: TypeAdapter[Any], value: Any) -> Any:
+    """A value of the right shape: a head of another would break the next step, far from here."""
+    try:
+        return shape.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise HeadError(
+            f"The heads can not take {value!r:.80}: {'.'.join(map(str, first['loc']))}: {first['msg']}. To "
+            "set the whole memory by hand, wrap the list of heads in langgraph.types.Overwrite."
+        ) from None
 
 
 def _index(heads: list[Head], index: Any) -> int:
@@ -174,8 +186,17 @@ def _marked(head: Head, selected: bool) -> Head:
     return head if head["selected"] == selected else {**head, "selected": selected}
 
 
-def _written(head: Head, write: Any) -> Head:
-    """The head after its turn."""
+def _written(head: Head, write: HeadWrite) -> Head:
+    """The head after its turn.
+
+    Raises:
+        HeadError: It is not its turn, or its turn is over.
+    """
+    if not head["selected"] or write["step"] <= head["updated_at"]:
+        raise HeadError(
+            f"Head {write['head']} is not selected at step {write['step']}, or was written there already: a "
+            "step writes the selected head only, and only once."
+        )
     changed = {key: write[key] for key in ("text", "tokens", "span", "source") if key in write}
     return {**head, **changed, "updated_at": write["step"], "selected": False}  # type: ignore[typeddict-item]  # keys are Head's
 

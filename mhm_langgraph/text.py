@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from hashlib import blake2b
 
 import regex
@@ -23,7 +24,7 @@ __all__ = [
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
 _WORD_END = re.compile(r"\s+")
 _GRAPHEME = regex.compile(r"\X")
-_GRAPHEME_REACH = 64  # characters looked at on each side; longer clusters do not occur in text
+_GRAPHEME_REACH = 4096  # characters looked back for a place where one surely begins
 
 
 def sentence_ends(text: str) -> list[int]:
@@ -75,7 +76,7 @@ def token_prefix(text: str, limit: int, count: TokenCounter) -> int:
     if tokens <= limit:
         return len(text)
     fits, over = 0, len(text)
-    guess = len(text) * limit // tokens
+    guess, halve = len(text) * limit // tokens, False
     while over - fits > 1:
         guess = min(max(guess, fits + 1), over - 1)
         tokens = count(text[:guess])
@@ -85,9 +86,9 @@ def token_prefix(text: str, limit: int, count: TokenCounter) -> int:
             fits = guess
             if limit - tokens < limit // 64:
                 break
-        # The next guess is proportional; half way as soon as that would stand still.
-        proportional = guess * limit // max(tokens, 1)
-        guess = proportional if fits < proportional < over else (fits + over) // 2
+        # Guess by proportion and by half in turn: where the text grows denser, the one stands still.
+        halve = not halve
+        guess = (fits + over) // 2 if halve else guess * limit // max(tokens, 1)
     return fits
 
 
@@ -109,18 +110,50 @@ def cut_point(text: str, limit: int, floor: int = 0) -> int:
         ('One two. ', 'One two. Three ')
     """
     tail = text[floor:limit]
-    ends = [match.end() for match in _PARAGRAPH_END.finditer(tail)]
-    ends = ends or sentence_ends(tail)[:-1]
-    ends = ends or [match.end() for match in _WORD_END.finditer(tail)]
-    return floor + ends[-1] if ends else character_end(text, limit)
+    for ends in (_paragraph_ends, _sentence_ends_within, _word_ends):
+        for end in reversed(ends(tail)):
+            if _is_character_end(text, floor + end):
+                return floor + end
+    return character_end(text, limit) or next(_character_ends(text))
+
+
+def _paragraph_ends(text: str) -> list[int]:
+    return [match.end() for match in _PARAGRAPH_END.finditer(text)]
+
+
+def _sentence_ends_within(text: str) -> list[int]:
+    return sentence_ends(text)[:-1]  # the last is where the text was cut off
+
+
+def _word_ends(text: str) -> list[int]:
+    return [match.end() for match in _WORD_END.finditer(text)]
 
 
 def character_end(text: str, limit: int) -> int:
-    """The last end of a whole (grapheme) character at or before `limit`; `limit` if there is none."""
-    start = max(0, limit - _GRAPHEME_REACH)
-    near = text[start : limit + _GRAPHEME_REACH]
-    ends = (start + match.end() for match in _GRAPHEME.finditer(near))
-    return max((end for end in ends if end <= limit), default=limit)
+    """The last end of a whole character, as a reader sees it, at or before `limit`; 0 if there is none."""
+    last = _character_start(text, limit)
+    for end in _character_ends(text, last):
+        if end > limit:
+            break
+        last = end
+    return last
+
+
+def _is_character_end(text: str, offset: int) -> bool:
+    return character_end(text, offset) == offset
+
+
+def _character_start(text: str, offset: int) -> int:
+    """A place before an offset where a character surely begins: at ASCII, but not inside CRLF."""
+    for place in range(offset - 1, max(0, offset - _GRAPHEME_REACH), -1):
+        if text[place].isascii() and text[place] != "\n":
+            return place
+    return max(0, offset - _GRAPHEME_REACH)
+
+
+def _character_ends(text: str, start: int = 0) -> Iterator[int]:
+    """Ends of whole characters from a place on where one begins."""
+    return (match.end() for match in _GRAPHEME.finditer(text, start))
 
 
 def trim(text: str, limit: int, count: TokenCounter) -> str:
@@ -141,10 +174,13 @@ def trim(text: str, limit: int, count: TokenCounter) -> str:
     if count(text) <= limit:
         return text
     length = token_prefix(text, limit, count)
-    whole = [end for end in sentence_ends(text) if len(text[:end].rstrip()) <= length]
-    words = [match.end() for match in _WORD_END.finditer(text[:length])]
-    end = next((ends[-1] for ends in (whole, words) if ends), None)
-    return text[: character_end(text, length) if end is None else end].rstrip()
+    near = text[: length + _GRAPHEME_REACH]  # a sentence that ends later does not count
+    for ends in (sentence_ends(near), _word_ends(text[:length])):
+        for end in reversed(ends):
+            kept = text[:end].rstrip()
+            if kept and len(kept) <= length and _is_character_end(text, len(kept)):
+                return kept
+    return text[: character_end(text, length)].rstrip()
 
 
 def fingerprint(text: str) -> str:

@@ -106,7 +106,7 @@ class Soak:
         progress(f"crash: {name}, {job.place}, {job.durability or 'default'}, {job.call_seconds} s a call")
         return Line(job, name, kill_and_compare(job, self._kills, self._seed))
 
-    def _job(self, name: str, given: dict[str, str] | None = None, **options: Any) -> Job:
+    def _job(self, name: str, given: dict[str, str | None] | None = None, **options: Any) -> Job:
         folder = self._folder / str(next(self._numbers))
         folder.mkdir()
         return Job(self._databases[name], folder, str(folder), given or {}, **options)
@@ -125,7 +125,7 @@ def page(found: dict[str, Any]) -> str:
         "# Kills, measured\n\n"
         f"{facts}\n"
         "- Each line: processes killed by SIGKILL at random moments, each resumed in a new process, the "
-        "document inline and in a file in turn.\n"
+        "document inline and in a file in turn, half of the runs on a thread that has read before.\n"
         "- A call counts as repeated when a new process begins it once more, whether or not the killed one "
         "had its reply.\n\n"
         "## At the top and as a subgraph\n\n"

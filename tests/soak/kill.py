@@ -11,12 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from tests.soak.worker import Job, read_undisturbed, work
 
 __all__ = ["Outcome", "disturbed", "kill_and_compare"]
 
 _CHUNKS = 24
+_CHUNKS_BEFORE = 4
+_CHUNK_CHARACTERS = 40
 _KILLS_A_RUN = 5
 _PATIENCE_SECONDS = 120
 _NOTE = re.compile(r"\[(\d+):(\d+)-(\d+)\]")
@@ -68,7 +71,8 @@ def kill_and_compare(pattern: Job, kills: int, seed: int) -> Outcome:
         seed: Of the random moments.
 
     Returns:
-        The sum over the runs. The text is passed inline and by name in turn.
+        The sum over the runs. The text is passed inline and by name in turn, and every other pair of
+        runs goes on a thread that has read another text before.
     """
     moments, outcome = random.Random(seed), NOTHING
     for number in count():
@@ -77,41 +81,54 @@ def kill_and_compare(pattern: Job, kills: int, seed: int) -> Outcome:
         folder = pattern.folder / f"run-{number}"
         folder.mkdir()
         (folder / "text.txt").write_text(text(_CHUNKS))
-        given = {"source": "text.txt"} if number % 2 else {"document": text(_CHUNKS)}
-        job = replace(pattern, folder=folder, thread=str(folder), given={"question": "?", **given})
-        outcome += disturbed(job, min(_KILLS_A_RUN, kills - outcome.kills), moments)
+        # Both are named, since a host keeps what it is not given anew.
+        inline, named = (None, "text.txt") if number % 2 else (text(_CHUNKS), None)
+        given = {"question": "?", "document": inline, "source": named}
+        job = replace(pattern, folder=folder, thread=str(folder), given=given)
+        before = [_read_before(job)] if number % 4 > 1 else []
+        outcome += disturbed([*before, job], min(_KILLS_A_RUN, kills - outcome.kills), moments)
     return outcome
 
 
-def disturbed(job: Job, kills: int, moments: random.Random) -> Outcome:
+def _read_before(job: Job) -> Job:
+    """A reading on the same thread that nobody kills, done."""
+    folder = job.folder / "before"
+    folder.mkdir()
+    before = replace(job, folder=folder, given={"question": "?", "document": text(_CHUNKS_BEFORE)})
+    _finish(_start(before))
+    return before
+
+
+def disturbed(jobs: Sequence[Job], kills: int, moments: random.Random) -> Outcome:
     """One reading, killed up to so many times, then left to its end.
 
     Args:
-        job: The reading.
+        jobs: The reading; before it, what its thread has read already.
         kills: How many kills at most: it may come to its end before.
         moments: Where the random moments come from.
 
     Returns:
         What became of it.
     """
-    killed = 0
+    job, killed = jobs[-1], 0
     while killed < kills and not job.result.exists():
         killed += _killed(job, moments)
     if not job.result.exists():
         _finish(_start(job))
     starts = _calls_by_start(job.journal.lines())
-    out, expected = json.loads(job.result.read_text()), read_undisturbed(job)
+    out, expected = json.loads(job.result.read_text()), read_undisturbed(jobs)
     return Outcome(
         kills=killed,
         repeated=tuple(_repeated(starts)),
         same=((out["heads"], out["answer"]) == (expected["heads"], expected["answer"]),),
-        whole=(_whole([head["text"] for head in out["heads"]], len(text(_CHUNKS))),),
+        whole=(_notes(out["heads"]) == _notes_of(_read_into_heads(jobs)),),
     )
 
 
 def text(chunks: int) -> str:
     """A text of so many chunks: each paragraph fills one."""
-    return "".join(f"Paragraph {number:04d} ".ljust(38, "x") + "\n\n" for number in range(chunks))
+    size = _CHUNK_CHARACTERS - len("\n\n")
+    return "".join(f"Paragraph {number:04d} ".ljust(size, "x") + "\n\n" for number in range(chunks))
 
 
 def _killed(job: Job, moments: random.Random) -> bool:
@@ -165,9 +182,18 @@ def _repeated(starts: Sequence[Sequence[str]]) -> Iterator[int]:
         known.update(calls)
 
 
-def _whole(heads: Sequence[str], end: int) -> bool:
-    """Whether the heads' notes, in the order of their steps, cover the text without a gap or overlap."""
-    notes = sorted(tuple(map(int, note)) for head in heads for note in _NOTE.findall(head))
-    steps, starts, ends = zip(*notes, strict=True)
-    joined = starts == (0, *ends[:-1]) and ends[-1] == end
-    return joined and steps == tuple(range(len(notes)))
+def _notes(heads: Sequence[Any]) -> list[tuple[int, ...]]:
+    """Step and span of all that was read into the heads, in the order of the steps."""
+    found = (note for head in heads for note in _NOTE.findall(head["text"]))
+    return sorted(tuple(map(int, note)) for note in found)
+
+
+def _read_into_heads(jobs: Sequence[Job]) -> list[int]:
+    """Chunks of the texts whose notes are in the heads; a host's memory starts empty at each run."""
+    return [_CHUNKS_BEFORE, _CHUNKS] if len(jobs) > 1 and jobs[-1].place == "top" else [_CHUNKS]
+
+
+def _notes_of(texts: Sequence[int]) -> list[tuple[int, ...]]:
+    """What the heads note when each chunk of the texts was read once, in order."""
+    starts = [_CHUNK_CHARACTERS * number for chunks in texts for number in range(chunks)]
+    return [(step, start, start + _CHUNK_CHARACTERS) for step, start in enumerate(starts)]

@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -49,7 +50,7 @@ class Job:
     database: str
     folder: Path
     thread: str
-    given: dict[str, str]
+    given: dict[str, str | None]
     place: Place = "top"
     call_seconds: float = 0.0
     durability: Durability | None = None
@@ -159,9 +160,10 @@ def build(job: Job, reader: Reader, checkpointer: Any) -> Any:
     return builder.compile(checkpointer=checkpointer)
 
 
-def read_undisturbed(job: Job) -> Any:
-    """The output of a run that nothing stops, without a checkpointer."""
-    return build(job, SlowReader(), None).invoke(job.given)
+def read_undisturbed(jobs: Sequence[Job]) -> Any:
+    """The last output of runs on one thread that nothing stops and nobody kills."""
+    graph = build(jobs[-1], SlowReader(), InMemorySaver())
+    return [graph.invoke(job.given, job.config) for job in jobs][-1]
 
 
 def work(job: Job) -> None:
@@ -175,19 +177,22 @@ def work(job: Job) -> None:
 def _work(job: Job) -> Any:
     with _saver(job) as saver:
         graph = build(job, SlowReader(job.journal, job.call_seconds), saver)
-        known = graph.get_state(job.config).created_at
+        given = _left_to_give(job, graph.get_state(job.config))
         job.journal.note("start")
-        given = None if known else job.given
         return graph.invoke(given, job.config, durability=job.durability)
 
 
 async def _awork(job: Job) -> Any:
     async with _asaver(job) as saver:
         graph = build(job, SlowReader(job.journal, job.call_seconds), saver)
-        known = (await graph.aget_state(job.config)).created_at
+        given = _left_to_give(job, await graph.aget_state(job.config))
         job.journal.note("start")
-        given = None if known else job.given
         return await graph.ainvoke(given, job.config, durability=job.durability)
+
+
+def _left_to_give(job: Job, state: Any) -> dict[str, str | None] | None:
+    """The input, unless the thread has stored it: then the run goes on, or has come to its end."""
+    return None if state.tasks or "answer" in job.journal.lines() else job.given
 
 
 @contextmanager

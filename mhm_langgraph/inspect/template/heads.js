@@ -45,7 +45,7 @@ function cardFacts(index) {
   element.append(make("span", "", `${when} · ${amount(update.tokens, "token")}`));
   if (update.span) {
     const place = data.sources.length > 1 ? chunk(update) : span(update);
-    element.append(make("span", "", update.kept ? `kept at ${place}` : `from ${place}`));
+    element.append(make("span", "", update.kept ? `empty reply at ${place}` : `from ${place}`));
     element.title = `${span(update)} of ${sourceName(update.source)}`;
   }
   return element;
@@ -90,7 +90,7 @@ function showHeads() {
   }
 }
 
-// Many heads do not fit a window: the one that changed is brought into it, below the panel.
+// The head that changed is brought into the window, below the panel; of many heads it stands first.
 function revealHead(head) {
   const panel = $("panel");
   if (getComputedStyle(panel).position !== "sticky") return;

@@ -1,5 +1,7 @@
 // Going from update to update, searching, and the start.
 
+let noting; // browsers refuse an address that changes too often
+
 function show(target, moved = true) {
   position = Math.min(count - 1, Math.max(0, target));
   const update = updates[position];
@@ -14,7 +16,8 @@ function show(target, moved = true) {
   showFound();
   showOrigin(update);
   if (moved) revealHead(update.head);
-  history.replaceState(null, "", `#${position}`);
+  clearTimeout(noting);
+  noting = setTimeout(() => history.replaceState(null, "", `#${position}`), 200);
 }
 
 function showOrigin(update) {
@@ -127,7 +130,7 @@ function start() {
   $("nothing").hidden = count > 0;
   $("panel").hidden = $("legend").hidden = $("origin").hidden = !count;
   if (!count) return;
-  $("panel").classList.toggle("tall", data.heads > 12);
+  document.body.classList.toggle("many-heads", data.heads > 12);
   drawLanes();
   listen();
   show(positionInAddress() ?? data.open, false);
