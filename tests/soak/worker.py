@@ -192,6 +192,7 @@ async def _awork(job: Job) -> Any:
 
 def _left_to_give(job: Job, state: Any) -> dict[str, str | None] | None:
     """The input, unless the thread has stored it: then the run goes on, or has come to its end."""
+    # Not state.next: it is empty where the kill fell between a node's writes and the checkpoint.
     return None if state.tasks or "answer" in job.journal.lines() else job.given
 
 
