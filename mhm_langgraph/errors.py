@@ -17,6 +17,7 @@ __all__ = [
     "SourceError",
     "known_secrets",
     "redact",
+    "shown",
 ]
 
 _SECRETS = re.compile(
@@ -37,6 +38,7 @@ _SECRETS = re.compile(
 _SECRET_NAMES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 _SHORTEST_SECRET = 8  # characters; shorter values are "none" or "test"
 _HIDDEN = "***"
+_SHOWN = 80
 
 
 class MHMError(Exception):
@@ -74,6 +76,20 @@ class ReaderError(MHMError):
         super().__init__(redact(message))
         self.step = step
         self.span = span
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: its repr, shortened to 80 characters.
+
+    Example:
+        >>> shown("many " * 20)
+        "'many many many many many many many many many many many many many many many m..."
+    """
+    try:
+        text = repr(value)
+    except Exception:  # Python prints no integer of more than 4,300 digits, and a repr may be a caller's own
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def redact(text: str, secrets: Iterable[str] | None = None) -> str:

@@ -13,7 +13,7 @@ from langgraph.managed import RemainingSteps
 from langgraph.runtime import get_runtime
 from typing_extensions import TypedDict
 
-from mhm_langgraph.errors import MHMError, ReaderError, SettingsError
+from mhm_langgraph.errors import MHMError, ReaderError, SettingsError, shown
 from mhm_langgraph.events import answered, head_updated, tell
 from mhm_langgraph.readers import AnswerRequest, Load, Patience, Prompts, Reader, Reply, UpdateRequest
 from mhm_langgraph.readers.causes import classify, safe_cause, told
@@ -183,7 +183,11 @@ class Loop:
         if self.selector is not None and "selector" not in settings.model_fields_set:
             return self.selector
         return named_selector(
-            settings.selector, seed=settings.seed, reader=self.reader, patience=_patience(settings)
+            settings.selector,
+            seed=settings.seed,
+            reader=self.reader,
+            prompts=self._prompts(settings),
+            patience=_patience(settings),
         )
 
     def _begin(self, state: ReadState, settings: Settings) -> dict[str, Any]:
@@ -335,6 +339,8 @@ def _names(state: ReadState) -> Sequence[str | None]:
 
 
 def _selected(state: StepState, choice: Choice) -> dict[str, Any]:
+    if not isinstance(choice, Choice):
+        raise SettingsError(f"The selector returned {shown(choice)}; return Choice(index of the head).")
     cost = {"usage": add_usage(state["usage"], choice.usage)} if choice.usage["calls"] else {}
     return {"heads": {"select": choice.head}, **cost}
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mhm_langgraph.errors import SourceError
 from mhm_langgraph.sources import Budget, Chunk, InlineSource, Opener, Source
+from mhm_langgraph.sources.base import reported
 from mhm_langgraph.state import Reading
 from mhm_langgraph.tokens import TokenCounter
 
 __all__ = ["current_chunk", "next_chunk", "opener_with", "start_reading"]
+
+_BETWEEN = "\n"  # stands between the fingerprints of the sources that are still to be read
 
 Open = Callable[[str | None], Source]
 """Opens a source by name; None is the inline document."""
@@ -28,7 +32,8 @@ def opener_with(document: dict[str, str] | None, open_source: Opener) -> Open:
 
     def open_named(name: str | None) -> Source:
         if name is not None:
-            return open_source(name)
+            with reported(repr(name)):
+                return open_source(name)
         if not document:
             raise SourceError("The document is missing: give it again to read it from its start.")
         return InlineSource(document["text"], mark=document["fingerprint"])
@@ -57,7 +62,7 @@ def start_reading(names: Sequence[str | None], open_named: Open) -> Reading:
         index=0,
         cursor=0,
         chunk_tokens=0,
-        fingerprint=_fingerprint(sources[0]) if sources else "",
+        fingerprint=_BETWEEN.join(map(_fingerprint, sources)),
         before=0,
         total=sum(known) if len(known) == len(sizes) else None,
     )
@@ -78,11 +83,10 @@ def next_chunk(reading: Reading, open_named: Open, budget: Budget) -> tuple[Read
         SourceError: The text can not be read, or has changed since the run began.
     """
     while reading["index"] < len(reading["names"]):
-        source = _unchanged(reading, open_named)
-        chunk = _read(source, reading["cursor"], budget)
+        chunk = _read(reading, reading["cursor"], open_named, budget)
         if chunk is not None:
             return {**reading, "cursor": chunk.end, "chunk_tokens": budget.tokens}, chunk
-        reading = _next_source(reading, open_named)
+        reading = _next_source(reading)
     return reading, None
 
 
@@ -102,7 +106,7 @@ def current_chunk(reading: Reading, span: Sequence[int], open_named: Open, count
         SourceError: The same place does not hold the same chunk any more.
     """
     budget = Budget(reading["chunk_tokens"], count)
-    chunk = _read(_unchanged(reading, open_named), span[0], budget)
+    chunk = _read(reading, span[0], open_named, budget)
     if chunk is None or chunk.end != span[1]:
         raise SourceError(
             f"The chunk at {list(span)} of {_name(reading)} is not the one that was selected for: the "
@@ -111,21 +115,32 @@ def current_chunk(reading: Reading, span: Sequence[int], open_named: Open, count
     return chunk
 
 
-def _read(source: Source, cursor: int, budget: Budget) -> Chunk | None:
-    """Read, and hold a user's own source to the protocol: forward, and from where it was asked."""
-    chunk = source.read(cursor, budget)
-    if chunk is not None and not chunk.start == cursor < chunk.end:
-        raise SourceError(
-            f"{type(source).__name__}.read({cursor}) returned the span [{chunk.start}, {chunk.end}]: a "
-            f"chunk must start at {cursor} and end after it."
-        )
-    return chunk
+def _read(reading: Reading, cursor: int, open_named: Open, budget: Budget) -> Chunk | None:
+    """Read, and hold a user's own source to the protocol: text, from where it was asked, and forward."""
+    source = _unchanged(reading, open_named)
+    with reported(_name(reading)):
+        chunk = source.read(cursor, budget)
+    if chunk is None or _is_chunk_at(chunk, cursor):
+        return chunk
+    raise SourceError(
+        f"{type(source).__name__}.read({cursor}) returned {chunk!r:.80}: return None at the end, else a "
+        f"Chunk of text that starts at {cursor} and ends at a whole number after it."
+    )
+
+
+def _is_chunk_at(chunk: Any, cursor: int) -> bool:
+    return (
+        isinstance(chunk, Chunk)
+        and isinstance(chunk.text, str)
+        and isinstance(chunk.end, int)
+        and chunk.start == cursor < chunk.end
+    )
 
 
 def _unchanged(reading: Reading, open_named: Open) -> Source:
     """The source being read, if it is still the one the run began with."""
     source = open_named(reading["names"][reading["index"]])
-    if _fingerprint(source) != reading["fingerprint"]:
+    if _fingerprint(source) != reading["fingerprint"].partition(_BETWEEN)[0]:
         raise SourceError(
             f"{_name(reading)} has changed since the run began. Put it back as it was, or start the "
             "reading again."
@@ -133,21 +148,19 @@ def _unchanged(reading: Reading, open_named: Open) -> Source:
     return source
 
 
-def _next_source(reading: Reading, open_named: Open) -> Reading:
+def _next_source(reading: Reading) -> Reading:
     """The start of the source after this one."""
-    index = reading["index"] + 1
-    following = reading["names"][index : index + 1]
     return {
         **reading,
-        "index": index,
+        "index": reading["index"] + 1,
         "cursor": 0,
-        "fingerprint": _fingerprint(open_named(following[0])) if following else "",
+        "fingerprint": reading["fingerprint"].partition(_BETWEEN)[2],
         "before": reading["before"] + reading["cursor"],
     }
 
 
 def _fingerprint(source: Source) -> str:
-    return str(getattr(source, "fingerprint", ""))
+    return str(getattr(source, "fingerprint", "")).replace(_BETWEEN, " ")
 
 
 def _name(reading: Reading) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from mhm_langgraph.errors import SettingsError
+from mhm_langgraph.errors import SettingsError, shown
 from mhm_langgraph.readers.base import Patience, PickRequest, Reader
+from mhm_langgraph.readers.prompts import STANDARD, Prompts
 from mhm_langgraph.state import Head, Usage, no_usage
 
 __all__ = ["Choice", "HeadSelector", "Turn", "lru", "named_selector", "resolve_selector"]
@@ -112,29 +113,29 @@ class RelevanceSelector(HeadSelector):
     A reply that names no head falls back to the least recently updated one.
     """
 
-    def __init__(self, reader: Reader, patience: Patience) -> None:
-        self.reader, self.patience = reader, patience
+    def __init__(self, reader: Reader, prompts: Prompts, patience: Patience) -> None:
+        self.reader, self.prompts, self.patience = reader, prompts, patience
 
     def select(self, turn: Turn) -> Choice:
         """Choose a head, as `HeadSelector.select`."""
-        pick = self.reader.pick(_pick_request(turn, self.patience))
+        pick = self.reader.pick(self._request(turn))
         return Choice(lru(turn) if pick.head is None else pick.head, pick.usage)
 
     async def aselect(self, turn: Turn) -> Choice:
         """Choose a head, as `HeadSelector.aselect`."""
-        pick = await self.reader.apick(await asyncio.to_thread(_pick_request, turn, self.patience))
+        pick = await self.reader.apick(await asyncio.to_thread(self._request, turn))
         return Choice(lru(turn) if pick.head is None else pick.head, pick.usage)
 
-
-def _pick_request(turn: Turn, patience: Patience) -> PickRequest:
-    return PickRequest(
-        question=turn.question,
-        heads=[head["text"] for head in turn.heads],
-        chunk=turn.chunk,
-        step=turn.step,
-        span=list(turn.span),
-        patience=patience,
-    )
+    def _request(self, turn: Turn) -> PickRequest:
+        return PickRequest(
+            question=turn.question,
+            heads=[head["text"] for head in turn.heads],
+            chunk=turn.chunk,
+            step=turn.step,
+            span=list(turn.span),
+            prompts=self.prompts,
+            patience=self.patience,
+        )
 
 
 class FunctionSelector(HeadSelector):
@@ -146,7 +147,8 @@ class FunctionSelector(HeadSelector):
     def select(self, turn: Turn) -> Choice:
         """Choose a head, as `HeadSelector.select`."""
         index = self.function(turn)
-        if inspect.isawaitable(index):
+        if inspect.iscoroutine(index):
+            index.close()  # or Python warns that nobody awaited it
             raise SettingsError(
                 f"selector {_name(self.function)} is async: run the graph with ainvoke or astream."
             )
@@ -163,7 +165,7 @@ class FunctionSelector(HeadSelector):
     def _choice(self, index: Any, turn: Turn) -> Choice:
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(turn.heads):
             raise SettingsError(
-                f"selector {_name(self.function)} returned {index!r:.80}; an index from 0 to "
+                f"selector {_name(self.function)} returned {shown(index)}; an index from 0 to "
                 f"{len(turn.heads) - 1} is needed."
             )
         return Choice(index)
@@ -173,11 +175,18 @@ def _name(function: object) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def named_selector(name: str, *, seed: int, reader: Reader, patience: Patience = Patience()) -> HeadSelector:  # noqa: B008  # frozen
+def named_selector(
+    name: str,
+    *,
+    seed: int,
+    reader: Reader,
+    prompts: Prompts = STANDARD,
+    patience: Patience = Patience(),  # noqa: B008  # frozen
+) -> HeadSelector:
     """The selector of a name: `lru`, `random` or `relevance`."""
     if name == "random":
         return RandomSelector(seed)
-    return RelevanceSelector(reader, patience) if name == "relevance" else FunctionSelector(lru)
+    return RelevanceSelector(reader, prompts, patience) if name == "relevance" else FunctionSelector(lru)
 
 
 def resolve_selector(selector: object) -> HeadSelector | None:
@@ -188,11 +197,12 @@ def resolve_selector(selector: object) -> HeadSelector | None:
     """
     if isinstance(selector, str):
         return None
-    if isinstance(selector, HeadSelector):
-        return selector
-    if callable(selector):
-        return FunctionSelector(selector)
+    if not isinstance(selector, type):  # a class has the methods, but nothing to call them on
+        if isinstance(selector, HeadSelector):
+            return selector
+        if callable(selector):
+            return FunctionSelector(selector)
     raise SettingsError(
-        f"selector={selector!r:.80} is not allowed: pass 'lru', 'random', 'relevance', a HeadSelector, "
-        "or a function from a Turn to the index of a head."
+        f"selector={shown(selector)} is not allowed: pass 'lru', 'random', 'relevance', a HeadSelector "
+        "object, or a function from a Turn to the index of a head."
     )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mhm_langgraph.errors import SettingsError
+from mhm_langgraph.errors import SettingsError, shown
 
 __all__ = ["Settings"]
 
@@ -39,7 +39,7 @@ class Settings(BaseModel):
     selector: Literal["lru", "random", "relevance"] = "lru"
     """Policy that picks the head to rewrite: least recently updated, random, or by the model."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of the random selector."""
 
     prompts: Literal["standard", "compact"] = "standard"
@@ -108,6 +108,4 @@ def _sentence(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         known = ", ".join(Settings.model_fields)
         return f"{name} is not a setting; the settings are {known}."
-    shown = repr(error["input"])
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return f"{name}={shown} is not allowed: {error['msg']}."
+    return f"{name}={shown(error['input'])} is not allowed: {error['msg']}."

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
 
-from mhm_langgraph.errors import SettingsError
+from mhm_langgraph.errors import SettingsError, redact, shown
 
 __all__ = ["TokenCounter", "resolve_counter", "utf8_tokens"]
 
@@ -49,7 +49,7 @@ def resolve_counter(counter: Any, model: Any = None) -> TokenCounter:
         A function from text to tokens.
 
     Raises:
-        SettingsError: The counter is none of these, or its package or model is missing.
+        SettingsError: The counter is none of these, its package or model is missing, or it does not count.
 
     Example:
         >>> resolve_counter(lambda text: len(text.split()))("three small words")
@@ -57,6 +57,13 @@ def resolve_counter(counter: Any, model: Any = None) -> TokenCounter:
     """
     if counter is None:
         return utf8_tokens
+    count = _find(counter, model)
+    _try(count, counter)
+    return count
+
+
+def _find(counter: Any, model: Any) -> TokenCounter:
+    """What is meant by a name or an object."""
     if counter == "model":
         if not isinstance(model, BaseChatModel):
             raise SettingsError(
@@ -65,14 +72,30 @@ def resolve_counter(counter: Any, model: Any = None) -> TokenCounter:
         return model.get_num_tokens
     if isinstance(counter, str):
         return _tiktoken_counter(counter)
-    if callable(encode := getattr(counter, "encode", None)):
+    # tiktoken's own encode refuses a text that holds a special token, such as <|endoftext|>.
+    encode = getattr(counter, "encode_ordinary", None) or getattr(counter, "encode", None)
+    if callable(encode):
         return lambda text: len(encode(text))
     if callable(counter):
-        return counter  # type: ignore[no-any-return]  # checked at the first call, by use
+        return counter  # type: ignore[no-any-return]  # tried before its use
     raise SettingsError(
-        f"token_counter={counter!r} is not allowed: pass None, 'tiktoken', 'tiktoken:ENCODING', "
+        f"token_counter={shown(counter)} is not allowed: pass None, 'tiktoken', 'tiktoken:ENCODING', "
         "'model', a tokenizer with encode(text), or a function from text to tokens."
     )
+
+
+def _try(count: TokenCounter, counter: object) -> None:
+    """Count once: what does not count is found when the graph is built, not inside the loop."""
+    name = f"token_counter={shown(counter)}"
+    try:
+        tokens: object = count("Call me Ishmael.")
+    except Exception as error:
+        raise SettingsError(
+            f"{name} failed on a short text ({type(error).__name__}: {redact(str(error)):.200}); leave it "
+            "out to count UTF-8 bytes / 4."
+        ) from error
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+        raise SettingsError(f"{name} gave {shown(tokens)} for a short text; give an integer, 0 or more.")
 
 
 def _tiktoken_counter(name: str) -> TokenCounter:

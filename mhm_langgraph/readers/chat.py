@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -25,7 +25,14 @@ from mhm_langgraph.readers.base import (
 )
 from mhm_langgraph.readers.causes import FILTERED, classify
 from mhm_langgraph.readers.prompts import Prompts
-from mhm_langgraph.readers.replies import clean, head_number, usage_of, was_cut, was_filtered
+from mhm_langgraph.readers.replies import (
+    clean,
+    head_number,
+    usage_of,
+    was_cut,
+    was_filtered,
+    without_reasoning,
+)
 from mhm_langgraph.readers.retry import aattempt, attempt
 from mhm_langgraph.state import Usage, add_usage, no_usage
 from mhm_langgraph.text import trim
@@ -127,7 +134,7 @@ class ChatReader(Reader):
         """
         if self.window is None:
             return
-        rows = [("the answer", 0, load.answer_tokens)]
+        rows = [] if load.question is None else [("the answer", 0, load.answer_tokens)]
         if load.chunk_tokens:
             rows.append(("an update", load.chunk_tokens, load.head_tokens))
         for what, chunk, reply in rows:
@@ -261,12 +268,12 @@ def _update(request: UpdateRequest) -> Calls[Reply]:
         f"rewrite head {head} at step {request.step}",
         (f"mhm:head:{head}",),
     )
-    return (yield from _ask(call, head, request.heads[head], request.count))
+    return (yield from _ask(call, partial(clean, head=head), request.heads[head], request.count))
 
 
 def _answer(request: AnswerRequest) -> Calls[Reply]:
     call = _Call(answer_messages(request), request.answer_tokens, "answer from heads", stream=request.stream)
-    return (yield from _ask(call, None, "", request.count))
+    return (yield from _ask(call, clean, "", request.count))
 
 
 @dataclass(frozen=True)
@@ -279,18 +286,18 @@ class _Told:
     retries: int = 0
 
 
-def _ask(call: _Call, head: int | None, held: str, count: TokenCounter) -> Calls[Reply]:
+def _ask(call: _Call, read: Callable[[str], str], held: str, count: TokenCounter) -> Calls[Reply]:
     """Ask; where the reply is of no use, ask once more; hold the text to its budget."""
-    told = yield from _tell(call, head, held)
+    told = yield from _tell(call, read, held)
     usage, retries, retried = told.usage, told.retries, not told.text
     if retried:
-        told = yield from _tell(call, head, held)
+        told = yield from _tell(call, read, held)
         usage, retries = add_usage(usage, told.usage), retries + told.retries
     kept = trim(told.text, call.limit, count)
     return Reply(text=kept, usage=usage, cut=told.cut or kept != told.text, retried=retried, retries=retries)
 
 
-def _tell(call: _Call, head: int | None, held: str) -> Calls[_Told]:
+def _tell(call: _Call, read: Callable[[str], str], held: str) -> Calls[_Told]:
     """Make a call and read its reply. What a content filter stops is as good as an empty reply."""
     try:
         said = yield call
@@ -298,16 +305,15 @@ def _tell(call: _Call, head: int | None, held: str) -> Calls[_Told]:
         if classify(error) is not FILTERED:
             raise
         return _Told("", no_usage())
-    text, cut = clean(said.message.text, head), was_cut(said.message)
+    text, cut = read(said.message.text), was_cut(said.message)
     # A window that is full cuts a reply after a few words, which would take the place of a whole head.
     useless = was_filtered(said.message) or (cut and len(text) < len(held) / 2)
     return _Told("" if useless else text, usage_of(said.message), cut, said.retries)
 
 
 def _pick(request: PickRequest) -> Calls[Pick]:
-    told = yield from _tell(
-        _Call(pick_messages(request), _PICK_TOKENS, f"pick a head at step {request.step}"), None, ""
-    )
+    call = _Call(pick_messages(request), _PICK_TOKENS, f"pick a head at step {request.step}")
+    told = yield from _tell(call, without_reasoning, "")
     return Pick(head=head_number(told.text, len(request.heads)), usage=told.usage)
 
 

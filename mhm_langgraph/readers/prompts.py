@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from langchain_core.prompts import ChatPromptTemplate
 
-from mhm_langgraph.errors import SettingsError
+from mhm_langgraph.errors import SettingsError, shown
 
 __all__ = ["COMPACT", "PRESETS", "STANDARD", "Prompts", "resolve_prompts"]
 
@@ -33,6 +33,10 @@ _VARIABLES["read"] = _VARIABLES["update"] - {"question"}
 # Controls but for tab and line ends, bidirectional overrides and isolates, Unicode tags: text hidden from
 # a person and read by a model. Joiners stay: scripts and emoji need them.
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+
+# What may stand inside a tag without being seen: white space, zero-width spaces and joiners.
+_GAPS = r"\s\u200b-\u200d\u2060\ufeff"
+_BREAKS = r"\n\r\u2028\u2029"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +168,7 @@ STANDARD = Prompts(
             ),
         ]
     ),
-    marks=((r"(?i)<(?=[\s/]*(?:head_\d+|chunk|question)\s*>)", "‹"),),
+    marks=((rf"(?i)<(?=[{_GAPS}/]*(?:head_\d+|chunk|question)[{_GAPS}]*>)", "‹"),),
 )
 """For instruction-tuned models: the instruction first, labelled heads, the one to rewrite named."""
 
@@ -183,9 +187,10 @@ COMPACT = Prompts(
     pick=STANDARD.pick,
     marks=(
         *STANDARD.marks,
-        (r"(?im)^(?=[ \t]*text:)", "· "),
-        (r"(?i)\b(copy the sentences) (?=that\b)", r"\1, "),
-        (r"(?i)\b(answer this question) (?=in\b)", r"\1, "),
+        (rf"(?i)((?:^|[{_BREAKS}])[^\S{_BREAKS}]*)(?=text\s*:)", r"\1· "),
+        # Their last words may stand in the next text: the end of a head and the start of the chunk meet.
+        (r"(?i)(copy\s+the\s+sentences)\b(?!,)", r"\1,"),
+        (r"(?i)(answer\s+this\s+question)\b(?!,)", r"\1,"),
     ),
 )
 """For small models (measured on one of 135M parameters): no labels, the instruction last."""
@@ -197,23 +202,30 @@ def resolve_prompts(prompts: object) -> Prompts | None:
     """A user's own prompts, checked, or None where they are named in the settings.
 
     Raises:
-        SettingsError: They are not prompts, or a template lacks or misspells a variable.
+        SettingsError: They are not prompts, a template lacks or misspells a variable, the label does not
+            show its text, or a mark is no pattern.
     """
     if prompts is None or isinstance(prompts, str):
         return None
     if not isinstance(prompts, Prompts):
         raise SettingsError(
-            f"prompts={prompts!r:.80} is not allowed: pass 'standard', 'compact', or Prompts, as in "
+            f"prompts={shown(prompts)} is not allowed: pass 'standard', 'compact', or Prompts, as in "
             "dataclasses.replace(STANDARD, answer=...)."
         )
-    for field in fields(Prompts)[:4]:
-        _check(field.name, set(getattr(prompts, field.name).input_variables))
+    for name in _VARIABLES:
+        _check_template(name, getattr(prompts, name))
+    _check_label(prompts.head_label)
+    _check_marks(prompts)
     return prompts
 
 
-def _check(name: str, used: set[str]) -> None:
+def _check_template(name: str, template: object) -> None:
     """A template may use its variables only, and must show the text it is about."""
-    known = _VARIABLES[name]
+    if not isinstance(template, ChatPromptTemplate):
+        raise SettingsError(
+            f"prompts.{name}={shown(template)} is not allowed: pass ChatPromptTemplate.from_template(...)."
+        )
+    known, used = _VARIABLES[name], set(template.input_variables)
     if unknown := used - known:
         raise SettingsError(
             f"prompts.{name} uses {', '.join(sorted(unknown))}; it may use {', '.join(sorted(known))}."
@@ -223,3 +235,32 @@ def _check(name: str, used: set[str]) -> None:
     if not (shows_memory and shows_rest):
         needed = ", ".join(sorted({"question", "chunk"} & known))
         raise SettingsError(f"prompts.{name} must show all heads and {needed}.")
+
+
+def _check_label(label: str) -> None:
+    """A label must show the head's text, or the model would not see the memory."""
+    sample = "the head's text"
+    try:
+        shows_text = sample in label.format(index=0, text=sample)
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):  # no text, another variable, a brace left open
+        shows_text = False
+    if not shows_text:
+        raise SettingsError(
+            f"prompts.head_label={shown(label)} is not allowed: pass a text with {{text}} and, if you like, "
+            "{index}, other braces doubled."
+        )
+
+
+def _check_marks(prompts: Prompts) -> None:
+    try:
+        prompts.shield("")
+    except (TypeError, ValueError, re.error) as error:
+        raise SettingsError(
+            f"prompts.marks={shown(prompts.marks)} is not allowed ({error}): pass pairs of a regular "
+            "expression and what stands in its place."
+        ) from error

@@ -11,7 +11,7 @@ from langchain_core.document_loaders import BaseLoader
 from mhm_langgraph.errors import SettingsError, SourceError
 from mhm_langgraph.sources.base import Budget, Chunk, InlineSource, Source
 from mhm_langgraph.sources.documents import DocumentSource, join_documents
-from mhm_langgraph.sources.files import Files, FileSource
+from mhm_langgraph.sources.files import Files, FileSource, OpenFiles
 
 __all__ = [
     "Budget",
@@ -42,7 +42,8 @@ def resolve_sources(sources: Any) -> Opener:
         The opener.
 
     Raises:
-        SettingsError: It is none of these.
+        SettingsError: It is none of these, or the folder is none.
+        SourceError: A source in the mapping can not be read.
 
     Example:
         >>> resolve_sources({"notes": ["One.", "Two."]})("notes").read(0, Budget(5000, len)).text
@@ -51,25 +52,33 @@ def resolve_sources(sources: Any) -> Opener:
     if sources is None or isinstance(sources, str | Path):
         return Files(sources)
     if isinstance(sources, Mapping):
-        return _Named({name: as_source(value) for name, value in sources.items()})
+        return _Named(sources)
     if callable(sources):
-        return lambda name: as_source(sources(name))
+        open_file = OpenFiles()
+        return lambda name: as_source(sources(name), open_file)
     raise SettingsError(
         f"sources={sources!r:.80} is not allowed: pass a folder, a mapping of names to sources, or a "
         "function from a name to a source."
     )
 
 
-def as_source(value: Any) -> Source:
+def as_source(value: Any, open_file: Callable[[str | Path], Source] = FileSource) -> Source:
     """A source from what stands for one: itself, a loader, an iterable of documents, or a path.
 
+    Args:
+        value: What stands for a source.
+        open_file: Opens a path.
+
+    Returns:
+        The source.
+
     Raises:
-        SourceError: The value is none of these.
+        SourceError: The value is none of these, or can not be read.
     """
-    if isinstance(value, Source):
+    if isinstance(value, Source) and not isinstance(value, type):  # a class has a `read` too
         return value
     if isinstance(value, str | Path):
-        return FileSource(value)
+        return open_file(value)
     if isinstance(value, BaseLoader | Iterable):
         return DocumentSource(value)
     raise SourceError(
@@ -81,11 +90,18 @@ def as_source(value: Any) -> Source:
 class _Named:
     """Opens the sources that the builder named, and no others."""
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
-        self._sources = dict(sources)
+    def __init__(self, sources: Mapping[str, Any]) -> None:
+        self._open_file = OpenFiles()
+        # A path stays a path, so that a file that changes while the graph lives is noticed.
+        self._sources = {
+            name: value if isinstance(value, str | Path) else as_source(value)
+            for name, value in sources.items()
+        }
+        for name in self._sources:  # what can not be read is found when the graph is built
+            self(name)
 
     def __call__(self, name: str) -> Source:
         if name not in self._sources:
             known = ", ".join(map(repr, self._sources))
             raise SourceError(f"There is no source {name!r}; the sources are {known}.")
-        return self._sources[name]
+        return as_source(self._sources[name], self._open_file)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from mhm_langgraph.errors import SourceError
+from mhm_langgraph.errors import MHMError, SourceError, redact
 from mhm_langgraph.text import character_end, cut_point, fingerprint, token_prefix
 from mhm_langgraph.tokens import TokenCounter
 
-__all__ = ["Budget", "Chunk", "InlineSource", "Source"]
+__all__ = ["Budget", "Chunk", "InlineSource", "Source", "reported"]
 
 _LEAST_FILL = 0.75  # a paragraph, sentence or word end is taken in the last quarter of the budget
 _CHARACTERS_PER_TOKEN = 8  # how far to read ahead; text of fewer tokens only fills the chunk less
@@ -56,17 +58,18 @@ class Budget:
 
         Returns:
             Characters, at least 1 for text that is not empty: up to a paragraph's end where one lies
-            in the last quarter of the budget, else a sentence's, a word's, a character's.
+            in the last quarter of the budget, else a sentence's, a word's, a character's. A single
+            character over the budget is taken whole.
 
         Example:
             >>> Budget(4, lambda text: len(text.split())).cut("One two. Three four five.", more=False)
             20
         """
         limit = token_prefix(text, self.tokens, self.count)
-        if limit == len(text) and not more:
+        if more:  # what is read ahead may end inside a character
+            limit = min(limit, character_end(text, len(text) - 1))
+        elif limit == len(text):
             return limit
-        if limit == 0:  # a single character over the budget: take it whole, or reading would stop
-            return next((n for n in range(1, len(text)) if character_end(text, n) == n), len(text))
         return cut_point(text, limit, floor=int(limit * _LEAST_FILL))
 
 
@@ -135,3 +138,26 @@ class InlineSource(Source):
             return None
         length = budget.cut(ahead, more=cursor + len(ahead) < len(self.text))
         return Chunk(ahead[:length], cursor, cursor + length)
+
+
+@contextmanager
+def reported(name: object) -> Iterator[None]:
+    """Turns whatever goes wrong inside into a SourceError: a loader may raise anything.
+
+    Args:
+        name: What is being read.
+
+    Raises:
+        SourceError: Reading failed; secrets in the reason are hidden.
+    """
+    try:
+        yield
+    except MHMError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and str(error.filename) == str(name):
+            reason = str(error.strerror)  # without the path once more
+        message = redact(f"{name!s:.200} can not be read: {reason:.200}.")
+        # A path may hold what no encoding can carry, and a checkpoint keeps the message.
+        raise SourceError(message.encode(errors="replace").decode()) from error

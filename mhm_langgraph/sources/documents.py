@@ -9,12 +9,13 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
 from mhm_langgraph.errors import SourceError
-from mhm_langgraph.sources.base import Budget, Chunk, Source
+from mhm_langgraph.sources.base import Budget, Chunk, Source, reported
 from mhm_langgraph.text import fingerprint
 
 __all__ = ["DocumentSource", "join_documents"]
 
 _BETWEEN = "\n\n"
+_EMPTY = "The documents are empty: give some that hold text, or leave them out."
 
 
 class DocumentSource(Source):
@@ -27,43 +28,57 @@ class DocumentSource(Source):
         documents: A loader (PDF, HTML and the rest of the ecosystem), or an iterable of documents
             or strings. A list can be read from any place; an iterator only forward and once.
 
+    Raises:
+        SourceError: They hold no text.
+
     Example:
         >>> DocumentSource([Document("One."), Document("Two.")]).read(0, Budget(5000, len)).text
         'One.\n\nTwo.'
     """
 
     def __init__(self, documents: BaseLoader | Iterable[Document | str]) -> None:
+        if isinstance(documents, str | Document):  # iterables too, of characters and of fields
+            documents = [documents]
         self._documents = documents
         self._lock = threading.Lock()  # one buffer, and a graph may be read in several threads
         if isinstance(documents, Sequence):
             text = join_documents(documents)
+            if not text:
+                raise SourceError(_EMPTY)
             self.size, self.fingerprint = len(text), fingerprint(text)
-        self._rewind()
+        self._broken = False
+        self._begin()
 
     def read(self, cursor: int, budget: Budget) -> Chunk | None:
         """Read the chunk at the cursor, as `Source.read`."""
         with self._lock:
-            if cursor < self._start:
-                if isinstance(self._documents, Iterator):
-                    raise SourceError(
-                        f"the documents can not be read again from {cursor}: they come from an "
-                        "iterator, which is spent; pass a list or a loader instead."
-                    )
-                self._rewind()
-            # One character more than the window tells whether the documents go on after it.
-            self._fill(cursor, budget.window + 1)
+            if self._broken or cursor < self._start:
+                self._begin_again(cursor)
+            self._broken = True  # until all went well: what has raised can not be read on
+            with reported("The documents"):
+                # One character more than the window tells whether the documents go on after it.
+                self._fill(cursor, budget.window + 1)
+            self._broken = False
             ahead = self._buffer[: budget.window]
+            if not ahead and cursor == 0:
+                raise SourceError(_EMPTY)
             if not ahead:
                 return None
             length = budget.cut(ahead, more=len(self._buffer) > len(ahead))
             return Chunk(ahead[:length], cursor, cursor + length)
 
-    def _rewind(self) -> None:
+    def _begin(self) -> None:
         """Start from the first document."""
-        loader = self._documents
-        documents = loader.lazy_load() if isinstance(loader, BaseLoader) else loader
-        self._pieces = _pieces(documents)
+        self._pieces = _pieces(self._documents)
         self._buffer, self._start = "", 0
+
+    def _begin_again(self, cursor: int) -> None:
+        if isinstance(self._documents, Iterator):
+            raise SourceError(
+                f"The documents can not be read again from {cursor}: they come from an iterator, which "
+                "is spent; pass a list or a loader instead."
+            )
+        self._begin()
 
     def _fill(self, cursor: int, length: int) -> None:
         """Hold `length` characters from the cursor on, or all that there are."""
@@ -86,11 +101,19 @@ def join_documents(documents: Iterable[Document | str]) -> str:
     return "".join(_pieces(documents))
 
 
-def _pieces(documents: Iterable[Document | str]) -> Iterator[str]:
+def _pieces(documents: BaseLoader | Iterable[Document | str]) -> Iterator[str]:
     """The texts, with what stands between them."""
+    if isinstance(documents, BaseLoader):
+        documents = documents.lazy_load()
     for index, document in enumerate(documents):
         if not isinstance(document, Document | str):
             raise SourceError(
                 f"document {index} is a {type(document).__name__}; a LangChain Document or a str is needed."
             )
-        yield _BETWEEN * (index > 0) + (document if isinstance(document, str) else document.page_content)
+        text = document if isinstance(document, str) else document.page_content
+        yield _BETWEEN * (index > 0) + _encodable(text)
+
+
+def _encodable(text: str) -> str:
+    """Surrogates joined in pairs, a half one replaced: PDF loaders give them, no model takes them."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -11,29 +11,21 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from charset_normalizer import from_bytes
+from mhm_langgraph.errors import SettingsError, SourceError, redact
+from mhm_langgraph.sources.base import Budget, Chunk, Source, reported
+from mhm_langgraph.sources.encodings import find_encoding, write_utf8
 
-from mhm_langgraph.errors import SourceError
-from mhm_langgraph.sources.base import Budget, Chunk, Source
-
-__all__ = ["FileSource", "Files"]
+__all__ = ["FileSource", "Files", "OpenFiles"]
 
 _BLOCK = 1 << 20  # bytes read at a time while a file is checked
-_SAMPLE = 1 << 18  # bytes shown to the encoding detector
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FREE = 64 << 20  # bytes of text from .gz before its ratio is looked at
 _GZIP_RATIO = 200  # text deflates 3 to 20 times; far beyond lies a decompression bomb
-_BOMS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_OPEN_FILES = 64  # how many files one graph keeps ready
+_OPEN_FILES = 64  # how many files one opener keeps ready
 _UTF8_BOM = "\ufeff"
 
 
@@ -56,36 +48,34 @@ class FileSource(Source):
         self.path = Path(path)
         self._lock = threading.Lock()
         self._converted: IO[bytes] | None = None
-        with _reported(self.path):
+        with reported(self.path):
             _require_regular(self.path)
-        with _reported(self.path), self.path.open("rb") as file:
-            zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-            file.seek(0)
-            digest = blake2b(digest_size=16)
-            encoding = _encoding(self._blocks(zipped))
-            if encoding == "utf-8" and not zipped:
-                self.size = sum(len(block) for block in _hashed(_read(file), digest))
-            else:
-                for _ in _hashed(_read(file), digest):
-                    pass
-                self._converted = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as self
-                weakref.finalize(self, self._converted.close)
-                self.size = _convert(self._blocks(zipped), encoding, self._converted)
-        self.fingerprint = digest.hexdigest()
+            with self.path.open("rb") as file:
+                zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+                file.seek(0)
+                self.fingerprint = file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
+                self.size = file.tell()
+            encoding = find_encoding(self._blocks(zipped))
+            if encoding is None:
+                raise SourceError(f"{self.path} looks binary: name a text file.")
+            if encoding != "utf-8" or zipped:
+                self.size = self._convert(zipped, encoding)
         if self.size == 0 or (self.size == len(codecs.BOM_UTF8) and self._is_bom()):
-            raise SourceError(f"{self.path} is empty.")
+            raise SourceError(f"{self.path} is empty: name a file that holds text.")
 
     def read(self, cursor: int, budget: Budget) -> Chunk | None:
         """Read the chunk at the cursor, as `Source.read`."""
         window = self._bytes(cursor, budget.window)
-        if not window:
+        if not window and cursor == self.size:
             return None
         more = cursor + len(window) < (self.size or 0)
         try:
             # Incremental, because the window may end inside a character.
             text = codecs.getincrementaldecoder("utf-8")().decode(window, final=not more)
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{self.path} has changed since the run began: {error}.") from error
+        except UnicodeDecodeError:
+            text = ""
+        if not text:  # shorter than it was, or not UTF-8 any more
+            raise SourceError(f"{self.path} has changed since it was opened: start the reading again.")
         bom = len(_UTF8_BOM) if cursor == 0 and text.startswith(_UTF8_BOM) else 0
         length = bom + budget.cut(text[bom:], more=more)
         return Chunk(text[bom:length], cursor, cursor + len(text[:length].encode()))
@@ -93,7 +83,7 @@ class FileSource(Source):
     def _bytes(self, start: int, size: int) -> bytes:
         """Bytes of UTF-8 text."""
         if self._converted is None:
-            with _reported(self.path), self.path.open("rb") as file:
+            with reported(self.path), self.path.open("rb") as file:
                 file.seek(start)
                 return file.read(size)
         with self._lock:
@@ -102,6 +92,17 @@ class FileSource(Source):
 
     def _is_bom(self) -> bool:
         return self._bytes(0, len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+
+    def _convert(self, zipped: bool, encoding: str) -> int:
+        """Turn the text into a temporary UTF-8 file; returns its size in bytes."""
+        self._converted = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as self
+        weakref.finalize(self, self._converted.close)
+        try:
+            return write_utf8(self._blocks(zipped), encoding, self._converted)
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"{self.path} looks like {encoding} text, and is not ({error.reason}): convert it to UTF-8."
+            ) from error
 
     def _blocks(self, zipped: bool) -> Iterator[bytes]:
         """The file's bytes, decompressed, with an eye on how much they swell."""
@@ -117,39 +118,17 @@ class FileSource(Source):
                 yield block
 
 
-class Files:
-    """Opens files by path, below an allowed folder or anywhere.
+class OpenFiles:
+    """Opens files by path and keeps those read last: one that has not changed is not checked again."""
 
-    Args:
-        root: The only folder files may lie in, links resolved. None allows any path that the process
-            can read, except in a LangGraph server, where those who send the path are not those who
-            built the graph.
-
-    Example:
-        >>> Files("books")("../secret.txt")
-        Traceback (most recent call last):
-        mhm_langgraph.errors.SourceError: ../secret.txt lies outside the allowed folder ...
-    """
-
-    def __init__(self, root: str | Path | None = None) -> None:
-        self.root = None if root is None else Path(root).resolve()
+    def __init__(self) -> None:
         self._open: OrderedDict[Path, tuple[tuple[int, ...], FileSource]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, name: str) -> FileSource:
-        """Open a file; one that has not changed since is not checked again.
-
-        Args:
-            name: A path; below `root` where there is one.
-
-        Returns:
-            The source.
-
-        Raises:
-            SourceError: It is forbidden, or not a text file.
-        """
-        path = self._allowed(name)
-        with _reported(path):
+    def __call__(self, path: str | Path) -> FileSource:
+        """Open a file, as `FileSource`."""
+        path = Path(path)
+        with reported(path):
             status = path.stat()
         version = (status.st_ino, status.st_size, status.st_mtime_ns)
         with self._lock:
@@ -163,37 +142,58 @@ class Files:
                 self._open.popitem(last=False)
         return known[1]
 
+
+class Files:
+    """Opens files by path, below an allowed folder or anywhere.
+
+    Args:
+        root: The only folder files may lie in, links resolved. None allows any path that the process
+            can read, except in a LangGraph server, where those who send the path are not those who
+            built the graph.
+
+    Raises:
+        SettingsError: The root is not a folder.
+
+    Example:
+        >>> Files(".")("../secret.txt")
+        Traceback (most recent call last):
+        mhm_langgraph.errors.SourceError: ../secret.txt lies outside the allowed folder ...
+    """
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = None if root is None else Path(root).resolve()
+        if self.root is not None and not self.root.is_dir():
+            raise SettingsError(f"sources={str(root)!r} is not allowed: {self.root} is not a folder.")
+        self._open_file = OpenFiles()
+
+    def __call__(self, name: str) -> FileSource:
+        """Open a file; one that has not changed since is not checked again.
+
+        Args:
+            name: A path; below `root` where there is one.
+
+        Returns:
+            The source.
+
+        Raises:
+            SourceError: It is forbidden, or not a text file.
+        """
+        return self._open_file(self._allowed(name))
+
     def _allowed(self, name: str) -> Path:
         """The path, where this opener may open it."""
         if "://" in name:
-            raise SourceError(f"{name} is an address, not a file: load it with a document loader.")
+            raise SourceError(f"{redact(name)} is an address, not a file: load it with a document loader.")
         if self.root is None and "langgraph_api" in sys.modules:
             raise SourceError(
                 f"{name} can not be read: a graph in a server reads files only where its builder "
                 "named their folder, as in create_mhm_agent(model, sources='books/')."
             )
-        with _reported(name):
+        with reported(name):
             path = ((self.root or Path()) / name).resolve()
         if self.root is not None and not path.is_relative_to(self.root):
             raise SourceError(f"{name} lies outside the allowed folder {self.root}.")
         return path
-
-
-class _reported:  # noqa: N801  # reads as a verb: with _reported(path)
-    """Turns what the system says of a path into a SourceError."""
-
-    def __init__(self, name: str | Path) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, UnicodeError | ValueError) and not isinstance(error, SourceError):
-            raise SourceError(f"{self.name!s:.200} can not be read as text: {error}.") from error
-        if isinstance(error, OSError | EOFError):
-            reason = getattr(error, "strerror", None) or str(error)
-            raise SourceError(f"{self.name!s:.200} can not be read: {reason}.") from error
 
 
 def _require_regular(path: Path) -> None:
@@ -207,45 +207,3 @@ def _require_regular(path: Path) -> None:
 def _read(file: BinaryIO | IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
     while block := file.read(_BLOCK):
         yield block
-
-
-def _hashed(blocks: Iterator[bytes], digest: blake2b) -> Iterator[bytes]:
-    for block in blocks:
-        digest.update(block)
-        yield block
-
-
-def _encoding(blocks: Iterator[bytes]) -> str:
-    """The text's encoding, from its first bytes or, for UTF-8, from all of them.
-
-    Raises:
-        ValueError: It is not text.
-    """
-    sample = next(blocks, b"")
-    for bom, name in _BOMS:
-        if sample.startswith(bom):
-            return name
-    if b"\0" in sample:
-        raise ValueError("it holds NUL bytes, so it looks binary")
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        decoder.decode(sample)
-        for block in blocks:
-            decoder.decode(block)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        head = sample[:_SAMPLE]  # whole lines, so that no character is cut in two
-        guess = from_bytes(head.rpartition(b"\n")[0] or head).best()
-        if guess is None:
-            raise ValueError(f"it looks binary, and it is not UTF-8 ({error})") from None
-        return guess.encoding
-    return "utf-8"
-
-
-def _convert(blocks: Iterator[bytes], encoding: str, target: IO[bytes]) -> int:
-    """Write the text as UTF-8 without a BOM; returns its size in bytes."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
-    for block in blocks:
-        target.write(decoder.decode(block).encode())
-    target.write(decoder.decode(b"", final=True).encode())
-    return target.tell()

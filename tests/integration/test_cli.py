@@ -21,6 +21,7 @@ import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from mhm_langgraph import cli, create_mhm_agent
+from mhm_langgraph.cli import ask
 from mhm_langgraph.testing import ScriptedReader
 from tests.integration.conftest import document
 
@@ -55,7 +56,7 @@ def mhm(capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mhm:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
             if reader is not None:
-                patch.setattr(cli, "create_mhm_agent", lambda model, **rest: create_mhm_agent(reader, **rest))
+                patch.setattr(ask, "create_mhm_agent", lambda model, **rest: create_mhm_agent(reader, **rest))
             code = cli.main(["ask", *args])
         return Result(code, *capsys.readouterr())
 
@@ -260,6 +261,7 @@ _BLOCKING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background
 from mhm_langgraph import cli
+from mhm_langgraph.cli import ask
 from mhm_langgraph.testing import ScriptedReader
 
 class Blocking(ScriptedReader):
@@ -269,8 +271,8 @@ class Blocking(ScriptedReader):
             time.sleep(60)
         return super().update(request)
 
-make = cli.create_mhm_agent
-cli.create_mhm_agent = lambda model, **options: make(Blocking(), **options)
+make = ask.create_mhm_agent
+ask.create_mhm_agent = lambda model, **options: make(Blocking(), **options)
 sys.exit(cli.main())
 """
 
@@ -406,6 +408,16 @@ def test_an_unknown_command_is_one_line(capsys: Any) -> None:
     assert_refused(_main(capsys, "aks"), "'aks'", "mhm --help")
 
 
+def test_a_thread_can_be_forgotten(mhm: Mhm, book: str, capsys: Any) -> None:
+    mhm(book, "--db", "memory.sqlite", "--thread", "one")
+    forgotten = _main(capsys, "forget", "--db", "memory.sqlite", "--thread", "one")
+    assert (forgotten.code, forgotten.out) == (0, "")
+    assert "forgot thread one" in forgotten.err
+    again = _main(capsys, "forget", "--db", "memory.sqlite", "--thread", "one")
+    assert_refused(again, "one")
+    assert_refused(mhm("-q", "?", "--db", "memory.sqlite", "--thread", "one"), "no memory yet")
+
+
 def test_a_missing_extra_is_named(mhm: Mhm, book: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "langgraph.checkpoint.sqlite", None)
     assert_refused(mhm(book, "--db", "m.sqlite"), 'pip install "mhm-langgraph[sqlite]"')
@@ -422,7 +434,6 @@ import sys
 codes = 0
 for package in ("rich", "typer"):
     sys.modules[package] = None
-    sys.modules.pop("mhm_langgraph.cli", None)
     from mhm_langgraph.cli import main
     codes += main()
 sys.exit(codes)

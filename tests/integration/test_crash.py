@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,24 +12,21 @@ from tests.soak.kill import kill_and_compare
 from tests.soak.worker import Job, Place
 
 KILLS = 3
+COMBINATIONS = list(product(("sqlite", "postgres"), get_args(Place), ("sync", "async")))
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize("place", ["top", "parent"])
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    ("number", "combination"), list(enumerate(COMBINATIONS)), ids=["-".join(each) for each in COMBINATIONS]
+)
 def test_killed_at_random_moments_it_goes_on_where_it_stopped(
-    request: pytest.FixtureRequest, tmp_path: Path, kind: str, place: Place, is_async: bool
+    request: pytest.FixtureRequest, tmp_path: Path, number: int, combination: tuple[str, Place, str]
 ) -> None:
     """The same heads and answer as undisturbed, each chunk read once, one call repeated a kill at most."""
+    kind, place, mode = combination
     database = request.getfixturevalue("postgres") if kind == "postgres" else str(tmp_path / "memory.sqlite")
-    job = Job(database, tmp_path, "", {}, place=place, call_seconds=0.01, is_async=is_async)
-    outcome = kill_and_compare(job, KILLS, seed=hash_of(kind, place, is_async))
+    job = Job(database, tmp_path, "", {}, place=place, call_seconds=0.01, is_async=mode == "async")
+    outcome = kill_and_compare(job, KILLS, seed=number)
     assert outcome.kills == KILLS
     assert outcome.worst <= 1
     assert all(outcome.same)
     assert all(outcome.whole)
-
-
-def hash_of(*parts: object) -> int:
-    """A seed of its own for each combination, the same in every process."""
-    return sum(map(ord, repr(parts)))

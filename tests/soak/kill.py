@@ -68,26 +68,31 @@ def kill_and_compare(pattern: Job, kills: int, seed: int) -> Outcome:
     Args:
         pattern: The reading; its folder is where each run gets a folder and a thread of its own.
         kills: How many kills.
-        seed: Of the random moments.
+        seed: Of the random moments, and of the kind of reading it starts with.
 
     Returns:
-        The sum over the runs. The text is passed inline and by name in turn, and every other pair of
-        runs goes on a thread that has read another text before.
+        The sum over the runs: the text inline and by name in turn, on a new thread and on one that has
+        read another text before.
     """
     moments, outcome = random.Random(seed), NOTHING
     for number in count():
         if outcome.kills >= kills:
             break
-        folder = pattern.folder / f"run-{number}"
-        folder.mkdir()
-        (folder / "text.txt").write_text(text(_CHUNKS))
-        # Both are named, since a host keeps what it is not given anew.
-        inline, named = (None, "text.txt") if number % 2 else (text(_CHUNKS), None)
-        given = {"question": "?", "document": inline, "source": named}
-        job = replace(pattern, folder=folder, thread=str(folder), given=given)
-        before = [_read_before(job)] if number % 4 > 1 else []
-        outcome += disturbed([*before, job], min(_KILLS_A_RUN, kills - outcome.kills), moments)
+        jobs = _jobs(pattern, number, kind=(number + seed) % 4)
+        outcome += disturbed(jobs, min(_KILLS_A_RUN, kills - outcome.kills), moments)
     return outcome
+
+
+def _jobs(pattern: Job, number: int, kind: int) -> list[Job]:
+    """The next reading to be killed; before it, one on the same thread that is done."""
+    folder = pattern.folder / f"run-{number}"
+    folder.mkdir()
+    (folder / "text.txt").write_text(text(_CHUNKS))
+    # Both are named, since a host keeps what it is not given anew.
+    inline, named = (None, "text.txt") if kind % 2 else (text(_CHUNKS), None)
+    given = {"question": "?", "document": inline, "source": named}
+    job = replace(pattern, folder=folder, thread=str(folder), given=given)
+    return [_read_before(job), job] if kind > 1 else [job]
 
 
 def _read_before(job: Job) -> Job:

@@ -137,11 +137,12 @@ async def test_relevance_asks_the_reader_with_question_heads_and_chunk(mode: str
         ("1", 1),
         ("Head 0.", 0),
         ("<think>2 would do, or 0</think>1", 1),
+        ("<head_1>", 1),
         ("I would say head 7", 2),
         ("none", 2),
         ("", 2),
     ],
-    ids=["number", "sentence", "reasoning", "no-such-head", "no-number", "empty"],
+    ids=["number", "sentence", "reasoning", "tag", "no-such-head", "no-number", "empty"],
 )
 async def test_a_reply_that_names_no_head_falls_back_to_lru_and_is_paid_for(
     reply: str, expected: int, mode: str

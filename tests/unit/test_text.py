@@ -216,6 +216,16 @@ def test_a_reply_of_megabytes_is_trimmed_at_once() -> None:
     assert 980 <= utf8_tokens(kept) <= 1000
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\u2028", "\u2003", "\u0085", " \u00a0"], ids=ascii)
+@pytest.mark.parametrize("initial", ["A", "I", "É"])
+def test_an_initial_before_a_wide_space_and_a_stop_is_text_like_any_other(initial: str, space: str) -> None:
+    """The library below panics on it, with an exception that `except Exception` does not catch."""
+    text = f"Call me {initial}{space}. And then."
+    assert "".join(sentences(text)) == text
+    assert 0 < cut_point(text, len(text) - 2) <= len(text) - 2
+    assert text.startswith(trim(text, 3, words))
+
+
 @given(st.lists(texts, min_size=2, max_size=6, unique=True))
 def test_a_fingerprint_tells_texts_apart(several: list[str]) -> None:
     names = [fingerprint(text) for text in several]

@@ -1,0 +1,91 @@
+"""Which encoding a text is in, found from its bytes, a block at a time."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import IO
+
+from charset_normalizer import from_bytes
+
+__all__ = ["find_encoding", "write_utf8"]
+
+_SAMPLE = 1 << 16  # bytes shown to the detector
+_LONGEST_CHARACTER = 4  # bytes, in GB 18030
+_BOMS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose BOM it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WESTERN, _CENTRAL = "cp1252", "cp1250"
+# One for each script, where one holds the others: what else the detector knows it mistakes these for.
+_ENCODINGS = [
+    *(_WESTERN, _CENTRAL, "cp1254"),
+    *("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874"),
+    *("gb18030", "big5", "cp932", "euc_jp", "cp949"),
+]
+
+
+def find_encoding(blocks: Iterator[bytes]) -> str | None:
+    """The text's encoding: by its BOM, UTF-8 if all of it is, else the likeliest of the usual ones.
+
+    Args:
+        blocks: The text's bytes; those after the answer is known are left.
+
+    Returns:
+        The codec's name, None for what is not text.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for index, block in enumerate(blocks):
+        for bom, name in _BOMS:
+            if index == 0 and block.startswith(bom):
+                return name
+        if index == 0 and b"\0" in block:
+            return None
+        try:
+            decoder.decode(block)
+        except UnicodeDecodeError:
+            return _guess(block)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:  # the last character is cut off, or it is not UTF-8
+        return _guess(block)
+    return "utf-8"
+
+
+def write_utf8(blocks: Iterator[bytes], encoding: str, target: IO[bytes]) -> int:
+    """Write the text as UTF-8 without a BOM; returns its size in bytes.
+
+    Raises:
+        UnicodeDecodeError: It is not in this encoding throughout.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
+    for block in blocks:
+        target.write(decoder.decode(block).encode())
+    target.write(decoder.decode(b"", final=True).encode())
+    return target.tell()
+
+
+def _guess(block: bytes) -> str | None:
+    """The likeliest encoding of text that is not UTF-8, None where none makes sense of it."""
+    matches = [match for sample in _samples(block) for match in from_bytes(sample, cp_isolation=_ENCODINGS)]
+    if not matches:
+        return None
+    best = min(matches).encoding
+    # Their letters are so alike that the detector calls French or Swedish text Central European; of
+    # Polish or Czech text it says with certainty that it is not Western.
+    if best == _CENTRAL and any(_WESTERN in match.could_be_from_charset for match in matches):
+        return _WESTERN
+    return best
+
+
+def _samples(block: bytes) -> list[bytes]:
+    """What of a block to show to the detector: whole lines, and not those that are plain ASCII."""
+    telling = b"".join(line for line in block.splitlines(keepends=True) if not line.isascii())[:_SAMPLE]
+    whole_lines = telling.rpartition(b"\n")[0]
+    if whole_lines:
+        return [whole_lines]
+    # A single line may be cut inside a character: one of these ends is not.
+    ends = (telling[: len(telling) - cut] for cut in range(_LONGEST_CHARACTER))
+    return [sample for sample in ends if sample]
