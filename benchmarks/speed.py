@@ -151,8 +151,8 @@ def _row(name: str, times: Times, bare: Times, steps: int, load: str, quick: boo
         unit="seconds",
         met=None if quick else times.best <= _GOAL,
         note=f"CPU {min(times.cpu) / min(bare.cpu):.1f} x a bare loop of three nodes ({bare}); "
-        f"{len(times.seconds)} runs of {steps} steps, {megabytes(steps * _CHUNK_BYTES)}, chunks of 5000 tokens, full heads; "
-        f"the goal is held against the best by the clock; {load}",
+        f"{len(times.seconds)} runs of {steps} steps, {megabytes(steps * _CHUNK_BYTES)}, chunks of 5000 "
+        f"tokens, full heads; the goal is held against the best by the clock; {load}",
         detail={"a step": asdict(times), "a step of the bare loop": asdict(bare)},
     )
 

@@ -113,8 +113,10 @@ def _question(value: Any) -> str | None:
 
 
 def _document(value: Any) -> str | None:
-    if value is None:
+    if value is None or value == {}:  # {}: a host built on MHMState, which has none
         return None
+    if isinstance(value, Mapping) and isinstance(value.get("text"), str):
+        value = value["text"]  # the same host, which has one
     if isinstance(value, Document):
         value = [value]
     if not isinstance(value, str):

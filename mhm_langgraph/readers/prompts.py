@@ -247,7 +247,7 @@ def _check_label(label: str) -> None:
         LookupError,
         TypeError,
         ValueError,
-    ):  # no text, another variable, a brace left open
+    ):  # no text, or no such variable
         shows_text = False
     if not shows_text:
         raise SettingsError(

@@ -66,10 +66,10 @@ class Budget:
             20
         """
         limit = token_prefix(text, self.tokens, self.count)
-        if more:  # what is read ahead may end inside a character
-            limit = min(limit, character_end(text, len(text) - 1))
-        elif limit == len(text):
-            return limit
+        if limit == len(text):
+            if not more:
+                return limit
+            limit = character_end(text, limit - 1)  # what was read ahead may end inside a character
         return cut_point(text, limit, floor=int(limit * _LEAST_FILL))
 
 

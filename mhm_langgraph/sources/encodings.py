@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO
 
 from charset_normalizer import from_bytes
@@ -36,20 +37,18 @@ def find_encoding(blocks: Iterator[bytes]) -> str | None:
     Returns:
         The codec's name, None for what is not text.
     """
+    first = next(blocks, b"")
+    for bom, name in _BOMS:
+        if first.startswith(bom):
+            return name
+    if b"\0" in first:
+        return None
     decoder = codecs.getincrementaldecoder("utf-8")()
-    for index, block in enumerate(blocks):
-        for bom, name in _BOMS:
-            if index == 0 and block.startswith(bom):
-                return name
-        if index == 0 and b"\0" in block:
-            return None
-        try:
-            decoder.decode(block)
-        except UnicodeDecodeError:
-            return _guess(block)
     try:
+        for block in chain([first], blocks):
+            decoder.decode(block)
         decoder.decode(b"", final=True)
-    except UnicodeDecodeError:  # the last character is cut off, or it is not UTF-8
+    except UnicodeDecodeError:
         return _guess(block)
     return "utf-8"
 

@@ -177,3 +177,15 @@ def test_the_document_does_not_go_out_with_the_values() -> None:
     given: Any = {"question": "?", "document": document(3)}
     assert not any("document" in values for values in graph.stream(given, THREAD, stream_mode="values"))
     assert "document" not in graph.get_state(THREAD).values
+
+
+@pytest.mark.parametrize("given", ["document", "source"])
+def test_a_host_may_be_built_on_the_memory_s_own_state(tmp_path: Any, given: str) -> None:
+    from mhm_langgraph import MHMInput, MHMState
+
+    (tmp_path / "text.txt").write_text(document(4))
+    builder = StateGraph(MHMState, input_schema=MHMInput)
+    builder.add_node("memory", create_mhm_agent(noting_reader(), sources=tmp_path, **SMALL))
+    builder.add_edge(START, "memory")
+    start: Any = {"question": "?", given: document(4) if given == "document" else "text.txt"}
+    assert builder.compile().invoke(start)["answer"] == "[0:0-40][3:120-160] | [1:40-80] | [2:80-120]"

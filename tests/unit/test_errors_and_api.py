@@ -28,7 +28,11 @@ from mhm_langgraph import (
 from mhm_langgraph.testing import ScriptedReader
 
 PACKAGE = Path(mhm_langgraph.__file__).parent
-MODULES = sorted(module.name for module in pkgutil.walk_packages(mhm_langgraph.__path__, "mhm_langgraph."))
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(mhm_langgraph.__path__, "mhm_langgraph.")
+    if not module.name.endswith(".__main__")  # a program: it is run, not imported
+)
 PUBLIC = [
     (name, attribute, getattr(importlib.import_module(name), attribute))
     for name in ["mhm_langgraph", *MODULES]

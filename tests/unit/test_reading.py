@@ -201,6 +201,12 @@ def test_a_source_that_fails_is_a_source_error() -> None:
         next_chunk(start_reading(["own"], shelf), shelf, Budget(5, utf8_tokens))
 
 
+def test_a_function_that_fails_to_open_is_a_source_error() -> None:
+    open_named = opener_with(None, lambda name: {}[name])
+    with pytest.raises(SourceError, match="'moby' can not be read: KeyError"):
+        start_reading(["moby"], open_named)
+
+
 def test_a_chunk_without_text_is_a_step_like_any_other() -> None:
     """A source's own unit may be a page, and a page may be blank."""
 

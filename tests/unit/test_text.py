@@ -143,10 +143,11 @@ def test_an_end_below_the_floor_is_not_taken() -> None:
         (f"a{FAMILY}b", 5, 1),
         ("🇫🇷" * 100, 67, 66),  # a run of flags: which two belong together is told by its start
         ("a" + "🇫🇷" * 100, 150, 149),
+        ("a" + "🇫🇷" * 5000, 9000, 8999),
         (f"a{ZALGO}", 75, 1),  # more marks than are looked at
         ("abc", 3, 3),
     ],
-    ids=["fits", "combining", "crlf", "emoji", "flags", "flags-odd", "zalgo", "end"],
+    ids=["fits", "combining", "crlf", "emoji", "flags", "flags-odd", "flags-many", "zalgo", "end"],
 )
 def test_the_last_whole_character_before_a_limit(text: str, limit: int, expected: int) -> None:
     assert character_end(text, limit) == expected
