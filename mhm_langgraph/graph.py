@@ -76,13 +76,16 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
 
 
 def checked_input(given: Any) -> Any:
-    """A run's input with every key set, so that nothing is left over from a run that broke off.
+    """A run's input with question and sources set, so that none is left over from a run that broke off.
+
+    The document is set only where there is one: a delta channel that is never written costs nothing when a
+    thread's states are read. A name of None stands for it among the sources.
 
     Args:
         given: A caller's input. None (resume) and commands pass as they are.
 
     Returns:
-        `question`, `document` and `source`, each None where it is not given.
+        `question`, None where there is none; `source`, the list of what to read; `document` if given.
 
     Raises:
         SettingsError: The question is not text, or nothing is given.
@@ -94,16 +97,14 @@ def checked_input(given: Any) -> Any:
         raise SettingsError(
             f"The input is a {type(given).__name__}; a dict with question, document or source is needed."
         )
-    checked = {
-        "question": _question(given.get("question")),
-        "document": _document(given.get("document")),
-        "source": _source(given.get("source")),
-    }
-    if all(value is None for value in checked.values()):
+    question, document = _question(given.get("question")), _document(given.get("document"))
+    sources = [*([] if document is None else [None]), *_sources(given.get("source"))]
+    if question is None and not sources:
         raise SettingsError(
             f"The input has keys {sorted(map(str, given))}; a question, a document or a source is needed."
         )
-    return checked
+    checked: dict[str, Any] = {"question": question, "source": sources}
+    return checked if document is None else {**checked, "document": document}
 
 
 def _question(value: Any) -> str | None:
@@ -130,9 +131,11 @@ def _document(value: Any) -> str | None:
     return _encodable("document", value)
 
 
-def _source(value: Any) -> str | list[str] | None:
-    if value is None or (isinstance(value, str) and value):
-        return value
+def _sources(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str) and value:
+        return [value]
     if isinstance(value, list | tuple) and value and all(isinstance(n, str) and n for n in value):
         return list(value)
     raise SourceError(f"source={value!r:.80} is not allowed: pass the name of a source, or a list of names.")

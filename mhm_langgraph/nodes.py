@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -131,6 +131,8 @@ class Loop:
         open_named = opener_with(state.get("document"), self.open_source)
         reading, chunk = next_chunk(reading, open_named, Budget(settings.chunk_tokens, self.count))
         update |= {"source": reading, "span": [chunk.start, chunk.end] if chunk else None}
+        if chunk is None and state.get("document"):
+            update["document"] = None
         if chunk is None and state.get("question") is None:
             update |= _FINISHED
         return update
@@ -327,15 +329,16 @@ class Loop:
         )
 
 
-_FINISHED: dict[str, Any] = {"question": None, "document": None, "source": None, "span": None}
+_FINISHED: dict[str, Any] = {"question": None, "source": None, "span": None}
 """What was the run's own is cleared, or the next run on the thread would inherit it."""
 
 
-def _names(state: ReadState) -> Sequence[str | None]:
-    """What a run is to read: its document first, then its sources."""
+def _names(state: ReadState) -> list[str | None]:
+    """What a run is to read; None is the inline document."""
     source = state.get("source")
-    named = [source] if isinstance(source, str) else list(source or [])
-    return [*([None] if state.get("document") else []), *named]
+    if source is None:  # compiled anew from the builder, where nothing prepares the input
+        return [None] if state.get("document") else []
+    return [source] if isinstance(source, str) else list(source)
 
 
 def _selected(state: StepState, choice: Choice) -> dict[str, Any]:

@@ -265,8 +265,8 @@ class MHMState(TypedDict, total=False):
     """The question of the run, None between runs."""
     document: Annotated[dict[str, str], DeltaChannel(keep_document, dict)]
     """The inline document, in a delta channel: a checkpoint stores it when it is given, no more."""
-    source: str | list[str] | Reading | None
-    """A name as it was given, until read_chunk turns it into where the run stands."""
+    source: str | list[str | None] | Reading | None
+    """What to read, until read_chunk turns it into where the run stands; None is the inline document."""
     span: list[int] | None
     """`[start, end]` of the chunk of this step, None once the text has ended."""
     # A plain channel, although a delta channel would store less: an exact memory after forks matters

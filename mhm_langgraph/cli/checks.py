@@ -108,6 +108,5 @@ def _check_same(asked: Asked, values: Mapping[str, Any]) -> None:
 def _source_names(values: Mapping[str, Any]) -> list[str]:
     """The sources of a run that broke off, as they were given on the command line."""
     source = values.get("source")
-    if isinstance(source, dict):
-        return [STDIN if name is None else name for name in source["names"]]
-    return [source] if isinstance(source, str) else list(source or [])
+    names = source["names"] if isinstance(source, dict) else source or []
+    return [STDIN if name is None else name for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import IO
@@ -20,12 +21,15 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _WESTERN, _CENTRAL = "cp1252", "cp1250"
-# One for each script, where one holds the others: what else the detector knows it mistakes these for.
+# The usual encodings of each script and no others: of more, the detector takes rare ones for these.
 _ENCODINGS = [
     *(_WESTERN, _CENTRAL, "cp1254"),
     *("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874"),
     *("gb18030", "big5", "cp932", "euc_jp", "cp949"),
 ]
+# What Czech, Croatian and their like hold when read as Western, and Polish with its ł and ą.
+_CENTRAL_LETTERS = re.compile("[šžŠŽ\ufffd]|(?<=[a-z][a-z])[³¹]")
+_ODD_LETTERS = 0.05  # of all that is not ASCII
 
 
 def find_encoding(blocks: Iterator[bytes]) -> str | None:
@@ -72,11 +76,18 @@ def _guess(block: bytes) -> str | None:
     if not matches:
         return None
     best = min(matches).encoding
-    # Their letters are so alike that the detector calls French or Swedish text Central European; of
-    # Polish or Czech text it says with certainty that it is not Western.
-    if best == _CENTRAL and any(_WESTERN in match.could_be_from_charset for match in matches):
-        return _WESTERN
-    return best
+    if best not in (_WESTERN, _CENTRAL):
+        return best
+    return _CENTRAL if _is_central(block.decode(_WESTERN, "replace")) else _WESTERN
+
+
+def _is_central(western: str) -> bool:
+    """Whether text read as Western European is Central European: these the detector mistakes.
+
+    A Western text has an odd letter now and then, in a name; a Central one many among its accents.
+    """
+    accents = sum(not character.isascii() for character in western)
+    return len(_CENTRAL_LETTERS.findall(western)) > accents * _ODD_LETTERS
 
 
 def _samples(block: bytes) -> list[bytes]:
