@@ -95,7 +95,7 @@ class Reading(TypedDict):
     chunk_tokens: int
     """The budget its last chunk was read with, so that the same chunk can be read again."""
     fingerprint: str
-    """Content of the source being read, as the run found it."""
+    """Contents of the source being read and of those after it, as the run found them, one a line."""
     before: int
     """Sizes of the sources that lie behind."""
     total: int | None

@@ -35,7 +35,8 @@ class FileSource(Source):
     Its unit is the byte of UTF-8 text: for a plain UTF-8 file these are the file's own bytes.
     The whole file is checked once, in blocks, when it is opened, so that an undecodable byte near the
     end is found before the first model call. Other encodings and `.gz` are turned into a temporary
-    UTF-8 file on disk.
+    UTF-8 file on disk. An encoding that is detected is a guess, a poor one for Hebrew, Hungarian and
+    the Baltic languages: convert such files to UTF-8.
 
     Args:
         path: The file.
