@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -11,7 +12,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, TracePolicy
 
 from mhm_langgraph.graph import MHMGraph
-from mhm_langgraph.nodes import AnswerState, Loop, Node, ReadState, StepState
+from mhm_langgraph.nodes import AnswerState, Loop, ReadState, StepState
 from mhm_langgraph.readers import Prompts, Reader, resolve_reader
 from mhm_langgraph.readers.prompts import resolve_prompts
 from mhm_langgraph.selection import resolve_selector
@@ -127,9 +128,9 @@ def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, na
     """The loop, on one screen."""
     builder = StateGraph(MHMState, input_schema=MHMInput, output_schema=MHMOutput, context_schema=Settings)
     trace = TracePolicy(process_inputs=_slim)
-    select_head = Node("select_head", loop.select_head, loop.aselect_head)
-    update_head = Node("update_head", loop.update_head, loop.aupdate_head)
-    answer = Node("answer", loop.answer, loop.aanswer)
+    select_head = _Node("select_head", loop.select_head, loop.aselect_head)
+    update_head = _Node("update_head", loop.update_head, loop.aupdate_head)
+    answer = _Node("answer", loop.answer, loop.aanswer)
 
     builder.add_node("read_chunk", loop.read_chunk, input_schema=ReadState, trace_policy=trace)
     builder.add_node("select_head", select_head, input_schema=StepState, trace_policy=trace)
@@ -142,6 +143,34 @@ def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, na
     builder.add_edge("update_head", "read_chunk")
     builder.add_edge("answer", END)
     return MHMGraph.of(builder.compile(checkpointer=checkpointer, store=store, name=name))
+
+
+class _Node(Runnable[Any, Any]):
+    """A node with a sync and an async form; as a function it could have one only.
+
+    Args:
+        name: The node's name.
+        function: The sync form.
+        afunction: The async form.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        afunction: Callable[[Any], Awaitable[Any]],
+    ) -> None:
+        self.name = name
+        self._function = function
+        self._afunction = afunction
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
+        """Run the node."""
+        return self._function(input)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
+        """Run the node in an async graph."""
+        return await self._afunction(input)
 
 
 class _AfterReading(Runnable[Any, str]):

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from langgraph.managed import RemainingSteps
 from langgraph.runtime import get_runtime
@@ -34,7 +33,7 @@ from mhm_langgraph.state import (
 )
 from mhm_langgraph.tokens import TokenCounter
 
-__all__ = ["Loop", "Node"]
+__all__ = ["AnswerState", "Loop", "ReadState", "StepState"]
 
 Result = TypeVar("Result")
 _SUPERSTEPS_A_STEP = 3
@@ -71,34 +70,6 @@ class AnswerState(TypedDict, total=False):
     heads: list[Head]
     step: int
     usage: Usage
-
-
-class Node(Runnable[Any, Any]):
-    """A node with a sync and an async form; as a function it could have one only.
-
-    Args:
-        name: The node's name.
-        function: The sync form.
-        afunction: The async form.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[[Any], Any],
-        afunction: Callable[[Any], Awaitable[Any]],
-    ) -> None:
-        self.name = name
-        self._function = function
-        self._afunction = afunction
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
-        """Run the node."""
-        return self._function(input)
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
-        """Run the node in an async graph."""
-        return await self._afunction(input)
 
 
 @dataclass(frozen=True)

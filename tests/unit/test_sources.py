@@ -156,6 +156,24 @@ def test_documents_are_cut_between_characters(pages: list[str], budget: Budget) 
     assert_whole(DocumentSource(pages), text, budget)
 
 
+@given(pages=st.lists(texts, min_size=1, max_size=30), budget=budgets)
+def test_documents_are_cut_where_the_same_text_inline_is(pages: list[str], budget: Budget) -> None:
+    """However it comes in pieces: a page's end is no end of the text."""
+    assert read_all(DocumentSource(iter(pages)), budget) == read_all(InlineSource("\n\n".join(pages)), budget)
+
+
+def test_a_page_that_ends_where_the_reading_ahead_does_is_not_taken_for_the_last() -> None:
+    budget = Budget(1, lambda text: 0)  # nothing but the window ends a chunk
+    pages = [
+        "Ahab sailed. "[: 3 + (budget.window - 3) % 3],
+        *["x"] * (budget.window // 3 - 1),
+        "More. And more.",
+    ]
+    text = "\n\n".join(pages)
+    assert text[: budget.window].endswith("\n\nx"), "the case is about a page that ends there"
+    assert read_all(DocumentSource(iter(pages)), budget) == read_all(InlineSource(text), budget)
+
+
 @given(pages=st.lists(texts, min_size=1, max_size=6), budget=budgets)
 def test_an_iterator_is_covered_too_and_its_last_chunk_read_twice(pages: list[str], budget: Budget) -> None:
     source, read, cursor = DocumentSource(iter(pages)), [], 0
