@@ -26,7 +26,7 @@ logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index i
 # Words of two letters and more, or single characters where words are not set apart by spaces.
 _WORD = r"(?u)[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}\b"
 _QUOTED = 3  # sentences an answer quotes at most
-_NEAR_BEST = 0.7  # share of the best sentence's score that a further one needs to be quoted
+_NEAR_BEST = 0.8  # share of the best sentence's score that a further one needs to be quoted
 
 
 class ExtractiveReader(Reader):
