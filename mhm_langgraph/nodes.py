@@ -235,6 +235,7 @@ class Loop:
 
     def _updated(self, state: StepState, request: UpdateRequest, reply: Reply) -> dict[str, Any]:
         """Write the head and tell of it. An empty reply leaves the head, and the rotation goes on."""
+        self._check_reply(reply, "update")
         reading: Reading = state["source"]
         write = HeadWrite(head=request.head, step=state["step"])
         if reply.text:
@@ -262,9 +263,18 @@ class Loop:
         )
 
     def _answered(self, state: AnswerState, reply: Reply) -> dict[str, Any]:
+        self._check_reply(reply, "answer")
         usage = add_usage(state["usage"], reply.usage)
         tell(answered(reply, state["step"], self.reader.description, usage))
         return {"answer": reply.text, "usage": usage, **_FINISHED}
+
+    def _check_reply(self, reply: object, method: str) -> None:
+        """Hold a reader of the user's own to its protocol; to return the text alone is the likeliest slip."""
+        if not isinstance(reply, Reply) or not isinstance(reply.text, str):
+            raise SettingsError(
+                f"{type(self.reader).__name__}.{method} returned {shown(reply)}; a Reply is needed, as in "
+                "Reply(text='...')."
+            )
 
     def _wrap(self, state: Any, call: Callable[[], Result]) -> Result:
         """What a reader or selector raises becomes a ReaderError with step and span."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from io import IOBase
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -79,7 +80,9 @@ def as_source(value: Any, open_file: Callable[[str | Path], Source] = FileSource
         return value
     if isinstance(value, str | Path):
         return open_file(value)
-    if isinstance(value, BaseLoader | Iterable):
+    # Iterables too, but of names, of bytes, of lines without what ends them: not of documents.
+    no_documents = isinstance(value, Mapping | bytes | bytearray | IOBase)
+    if isinstance(value, BaseLoader | Iterable) and not no_documents:
         return DocumentSource(value)
     raise SourceError(
         f"{value!r:.80} is not a source: a Source, a document loader, an iterable of documents, or a "

@@ -59,12 +59,13 @@ class DocumentSource(Source):
                 # One character more than the window tells whether the documents go on after it.
                 self._fill(cursor, budget.window + 1)
             self._broken = False
-            ahead = self._buffer[: budget.window]
+            begin = cursor - self._start
+            ahead = self._buffer[begin : begin + budget.window]
             if not ahead and cursor == 0:
                 raise SourceError(_EMPTY)
             if not ahead:
                 return None
-            length = budget.cut(ahead, more=len(self._buffer) > len(ahead))
+            length = budget.cut(ahead, more=len(self._buffer) - begin > len(ahead))
             return Chunk(ahead[:length], cursor, cursor + length)
 
     def _begin(self) -> None:
@@ -81,19 +82,22 @@ class DocumentSource(Source):
         self._begin()
 
     def _fill(self, cursor: int, length: int) -> None:
-        """Hold `length` characters from the cursor on, or all that there are."""
-        pieces, held = [self._buffer], len(self._buffer)
-        while self._start + held < cursor + length:
-            if (piece := next(self._pieces, None)) is None:
-                break
+        """Hold `length` characters from the cursor on, or all that there are.
+
+        What lies before the cursor goes when more is pulled, not at each read: a document may be large.
+        """
+        end = self._start + len(self._buffer)
+        if end >= cursor + length:
+            return
+        pieces, start = [self._buffer], self._start
+        while end < cursor + length and (piece := next(self._pieces, None)) is not None:
             pieces.append(piece)
-            held += len(piece)
-            if self._start + held <= cursor:  # wholly before the cursor
-                self._start += held
-                pieces, held = [], 0
+            end += len(piece)
+            if end <= cursor:
+                pieces, start = [], end
         text = "".join(pieces)
-        self._buffer = text[cursor - self._start :]
-        self._start = cursor
+        behind = max(0, min(cursor, end) - start)
+        self._buffer, self._start = text[behind:], start + behind
 
 
 def join_documents(documents: Iterable[Document | str]) -> str:

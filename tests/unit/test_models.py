@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mhm_langgraph import Reader, SettingsError, create_mhm_agent
+from mhm_langgraph import MHMError, Reader, Reply, SettingsError, create_mhm_agent
 from mhm_langgraph.readers import ChatReader, resolve_reader
 from mhm_langgraph.testing import ScriptedChatModel, ScriptedReader
 
@@ -130,6 +130,19 @@ def test_a_reader_that_lacks_a_method_is_refused() -> None:
 
     with pytest.raises(SettingsError, match="Half"):
         resolve_reader(Half())
+
+
+@pytest.mark.parametrize("given", ["text", None, {"text": "x"}, Reply(text=5), Reply(text=b"x")], ids=repr)
+@pytest.mark.parametrize("method", ["update", "answer"])
+def test_a_reader_that_gives_no_reply_is_named(method: str, given: Any) -> None:
+    """The likeliest slip in a reader of one's own: to return the text alone."""
+
+    class Mine(ScriptedReader):
+        pass
+
+    setattr(Mine, method, lambda self, request: given)
+    with pytest.raises(MHMError, match="Mine"):
+        create_mhm_agent(Mine()).invoke({"question": "Who?", "document": "Text."})
 
 
 # Other providers.

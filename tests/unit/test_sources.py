@@ -820,8 +820,10 @@ class TestLoaders:
 
 def test_an_iterator_can_not_be_read_backwards() -> None:
     source, budget = DocumentSource(iter(["One. " * 50, "Two. " * 50])), Budget(10, utf8_tokens)
-    first = source.read(0, budget)
-    source.read(first.end, budget)
+    cursor = 0
+    while chunk := source.read(cursor, budget):
+        assert source.read(cursor, budget) == chunk, "the chunk of this step can be read again"
+        cursor = chunk.end
     with pytest.raises(SourceError, match="list or a loader"):
         source.read(0, budget)
 
@@ -859,6 +861,19 @@ def test_a_single_document_is_one_document_or_refused(single: Any) -> None:
     except SourceError:
         return
     assert chunk == Chunk("One. Two.", 0, 9)
+
+
+def test_a_chunk_of_a_long_document_costs_a_chunk_of_memory() -> None:
+    """A copy of all that is left at each step would make the whole run quadratic in the text's length."""
+    source, budget = DocumentSource(["All work and no play. " * 400_000]), Budget(100, utf8_tokens)
+    chunk = source.read(0, budget)
+    tracemalloc.start()
+    try:
+        source.read(chunk.end, budget)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20, "of a document of 8.8 MB"
 
 
 # What a builder names.
@@ -940,6 +955,22 @@ def test_a_folder_that_is_none_is_a_settings_error_when_the_graph_is_built(libra
 def test_what_is_no_source_is_a_source_error(value: Any) -> None:
     with pytest.raises(SourceError, match="is not a source"):
         as_source(value)
+
+
+def test_a_mapping_is_no_iterable_of_documents() -> None:
+    """Its keys would be read as the text."""
+    with pytest.raises(SourceError, match="is not a source"):
+        as_source({"page": "The text itself."})
+
+
+def test_an_open_file_is_read_as_it_is_or_refused(written: Callable[[bytes], Path]) -> None:
+    """It is an iterable of lines, which are not documents: a blank line between them is not in the file."""
+    with written(b"One.\nTwo.\n").open() as file:
+        try:
+            chunk = as_source(file).read(0, Budget(50, utf8_tokens))
+        except SourceError:
+            return
+    assert chunk.text == "One.\nTwo.\n"
 
 
 @pytest.mark.parametrize("value", [Rows, FileSource], ids=["own", "file"])
