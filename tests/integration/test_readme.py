@@ -23,7 +23,7 @@ def test_python_blocks_run_and_print_what_they_say(
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102  # our own README
     printed = capsys.readouterr().out
-    promised = re.findall(r"print\(.*\)  # (.+)", README)
+    promised = re.findall(r"# (“.+”)$", README, flags=re.MULTILINE)
     assert promised
     for line in promised:
         assert line in printed
