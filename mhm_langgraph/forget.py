@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from mhm_langgraph.errors import SettingsError
 
-__all__ = ["forget_thread"]
+__all__ = ["forget_thread", "sqlite_saver"]
 
 _PATIENCE_SECONDS = 1.0
 """How long to wait for somebody else who uses the file."""
@@ -53,16 +54,29 @@ def forget_thread(database: str | Path, thread: str) -> int:
 
 def _delete(connection: sqlite3.Connection, path: Path, thread: str) -> None:
     """Delete the rows, those of subgraphs too, as the checkpointer does."""
-    from langgraph.checkpoint.sqlite import SqliteSaver  # of the extra `sqlite`
-
     found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'checkpoints'").fetchone()
     query = "SELECT 1 FROM checkpoints WHERE thread_id = ? LIMIT 1"
     if found is None or connection.execute(query, (thread,)).fetchone() is None:
         raise SettingsError(f"{path} holds no thread {thread!r}.")
-    SqliteSaver(connection).delete_thread(thread)
+    sqlite_saver()(connection).delete_thread(thread)
 
 
 def _size(path: Path) -> int:
     """Bytes of the file and its write-ahead log."""
     log = path.with_name(f"{path.name}-wal")
     return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+
+def sqlite_saver() -> Any:
+    """The class SqliteSaver, of the extra `sqlite`.
+
+    Raises:
+        SettingsError: The extra is not installed.
+    """
+    try:
+        from langgraph.checkpoint.sqlite import SqliteSaver
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            'SQLite files of threads need their extra: pip install "mhm-langgraph[sqlite]"'
+        ) from error
+    return SqliteSaver

@@ -20,7 +20,7 @@ from mhm_langgraph.readers.prompts import PRESETS
 from mhm_langgraph.reading import current_chunk, next_chunk, opener_with, start_reading
 from mhm_langgraph.selection import Choice, HeadSelector, Turn, named_selector
 from mhm_langgraph.settings import Settings
-from mhm_langgraph.sources import Budget, Opener
+from mhm_langgraph.sources import Budget, Chunk, Opener
 from mhm_langgraph.state import (
     Head,
     HeadWrite,
@@ -95,12 +95,13 @@ class Loop:
     def read_chunk(self, state: ReadState) -> dict[str, Any]:
         """Move on to the next chunk; at a run's first turn, open its sources first."""
         settings = self._settings()
-        update: dict[str, Any] = {}
-        if not isinstance(state.get("source"), dict):  # still as it was given: a run begins
-            update = self._begin(state, settings)
+        begins = not isinstance(state.get("source"), dict)  # the source is still as it was given
+        update = self._begin(state, settings) if begins else {}
         reading: Reading = update.get("source") or state["source"]
         open_named = opener_with(state.get("document"), self.open_source)
         reading, chunk = next_chunk(reading, open_named, Budget(settings.chunk_tokens, self.count))
+        if begins and chunk is not None:
+            _check_supersteps(reading, chunk, state.get("remaining_steps"))
         update |= {"source": reading, "span": [chunk.start, chunk.end] if chunk else None}
         if chunk is None and state.get("document"):
             update["document"] = None
@@ -173,7 +174,6 @@ class Loop:
             )
         names = _names(state)
         reading = start_reading(names, opener_with(state.get("document"), self.open_source))
-        self._check_supersteps(reading, settings, state.get("remaining_steps"))
         self.reader.check(
             Load(
                 question=state.get("question"),
@@ -188,21 +188,6 @@ class Loop:
         memory = {} if heads else {"heads": empty_heads(settings.heads)}
         step = state.get("step") or 0
         return {"source": reading, "step": step, "answer": None, "usage": no_usage(), **memory}
-
-    def _check_supersteps(self, reading: Reading, settings: Settings, remaining: int | None) -> None:
-        """Refuse at once what LangGraph's recursion limit would stop in the middle.
-
-        The graph raises that limit by itself; this is for whoever compiled its builder anew.
-        """
-        if remaining is None or reading["total"] is None:
-            return
-        needed = _SUPERSTEPS_A_STEP * (reading["total"] // (settings.chunk_tokens * 4)) + 2
-        if needed > remaining:
-            raise SettingsError(
-                f"recursion_limit leaves {remaining} supersteps and this text needs about {needed}: pass "
-                f"config={{'recursion_limit': {2 * needed}}}, or use the graph as create_mhm_agent "
-                "returned it, which needs none."
-            )
 
     def _turn(self, state: StepState) -> Turn:
         return Turn(
@@ -312,6 +297,24 @@ class Loop:
 
 _FINISHED: dict[str, Any] = {"question": None, "source": None, "span": None}
 """What was the run's own is cleared, or the next run on the thread would inherit it."""
+
+
+def _check_supersteps(reading: Reading, first: Chunk, remaining: int | None) -> None:
+    """Refuse at once what LangGraph's recursion limit would stop in the middle.
+
+    The graph raises that limit by itself; this is for whoever compiled its builder anew. The first chunk
+    tells how much a step reads, in the source's own units; later ones may be a quarter smaller.
+    """
+    if remaining is None or reading["total"] is None:
+        return
+    steps = -(-reading["total"] * 4 // ((first.end - first.start) * 3))
+    needed = _SUPERSTEPS_A_STEP * steps + 2
+    if needed > remaining:
+        raise SettingsError(
+            f"recursion_limit leaves {remaining} supersteps and this text needs up to {needed}: pass "
+            f"config={{'recursion_limit': {needed + 1}}}, or use the graph as create_mhm_agent returned it, "
+            "which needs none."
+        )
 
 
 def _names(state: ReadState) -> list[str | None]:

@@ -23,9 +23,9 @@ def life(
     for step, (head, text) in enumerate(writes):
         before, kept = memory[head]["text"], text is None
         after = before if text is None else text
-        memory[head] |= {"text": after, "updated_at": step, "tokens": len(after) // 4}  # type: ignore[typeddict-item]
+        memory[head] |= {"text": after, "updated_at": step, "tokens": len(after) // 4}  # type: ignore[typeddict-item]  # keys are Head's
         if not kept:
-            memory[head] |= {"span": [10 * step, 10 * step + 10], "source": options.get("source")}  # type: ignore[typeddict-item]
+            memory[head] |= {"span": [10 * step, 10 * step + 10], "source": options.get("source")}  # type: ignore[typeddict-item]  # keys are Head's
         updates.append(
             Update(
                 step=step,

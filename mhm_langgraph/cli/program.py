@@ -12,7 +12,7 @@ from typer import Option
 
 from mhm_langgraph.cli.ask import INTERRUPTED, MISTAKE, ask, fail
 from mhm_langgraph.cli.forget import forget
-from mhm_langgraph.inspect.command import inspect_command
+from mhm_langgraph.cli.inspect import inspect_command
 
 __all__ = ["run"]
 

@@ -12,6 +12,7 @@ from typing import Any
 from mhm_langgraph import SettingsError, Source, SourceError
 from mhm_langgraph.cli.checks import STDIN, Asked
 from mhm_langgraph.display import printable
+from mhm_langgraph.forget import sqlite_saver
 from mhm_langgraph.sources import Files, InlineSource
 
 __all__ = ["checkpointer", "graph_input", "opener", "print_result"]
@@ -23,16 +24,13 @@ def checkpointer(db: str | None) -> Iterator[Any]:
     if db is None:
         yield None
         return
-    try:
-        from langgraph.checkpoint.sqlite import SqliteSaver
-    except ModuleNotFoundError as error:
-        raise SettingsError('--db needs the SQLite extra: pip install "mhm-langgraph[sqlite]"') from error
+    saver_class = sqlite_saver()
     try:
         connection = sqlite3.connect(db, check_same_thread=False)  # the saver has a lock of its own
     except sqlite3.Error as error:
         raise SettingsError(f"--db {db} can not be opened: {error}.") from error
     with closing(connection):
-        saver = SqliteSaver(connection)
+        saver = saver_class(connection)
         try:
             saver.setup()
         except sqlite3.Error as error:

@@ -418,9 +418,13 @@ def test_a_thread_can_be_forgotten(mhm: Mhm, book: str, capsys: Any) -> None:
     assert_refused(mhm("-q", "?", "--db", "memory.sqlite", "--thread", "one"), "no memory yet")
 
 
-def test_a_missing_extra_is_named(mhm: Mhm, book: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(mhm: Mhm, book: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    mhm(book, "--db", "kept.sqlite")
     monkeypatch.setitem(sys.modules, "langgraph.checkpoint.sqlite", None)
-    assert_refused(mhm(book, "--db", "m.sqlite"), 'pip install "mhm-langgraph[sqlite]"')
+    named = 'pip install "mhm-langgraph[sqlite]"'
+    assert_refused(mhm(book, "--db", "m.sqlite"), named)
+    assert_refused(_main(capsys, "inspect", "--db", "kept.sqlite"), named)
+    assert_refused(_main(capsys, "forget", "--db", "kept.sqlite", "--thread", "default"), named)
     done = subprocess.run(  # noqa: S603  # our own program
         [sys.executable, "-c", _WITHOUT_EXTRA], capture_output=True, text=True, check=False
     )

@@ -13,7 +13,7 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from mhm_langgraph import Settings, SettingsError, create_mhm_agent
+from mhm_langgraph import Budget, Chunk, Settings, SettingsError, Source, create_mhm_agent
 from mhm_langgraph.testing import ScriptedChatModel, ScriptedReader
 from tests.integration.conftest import document, noting_reader
 from tests.integration.test_threads import Failing, texts
@@ -76,11 +76,34 @@ def test_where_the_limit_can_not_be_raised_it_says_so_before_the_first_call() ->
     reader = noting_reader()
     compiled_anew = create_mhm_agent(reader, **SMALL).builder.compile()
     with pytest.raises(
-        SettingsError, match=r"recursion_limit leaves .* supersteps and this text needs about"
+        SettingsError, match=r"recursion_limit leaves .* supersteps and this text needs up to"
     ):
         compiled_anew.invoke({"question": "?", "document": document(30)}, {"recursion_limit": 25})
     assert not reader.updates
     assert compiled_anew.invoke({"question": "?", "document": document(30)})["step"] == 30
+
+
+@pytest.mark.parametrize("kind", ["chinese", "rows"])
+def test_the_need_is_told_in_the_source_s_own_units(kind: str) -> None:
+    """A step reads 13 characters of Chinese and one row here: far fewer units than tokens x 4."""
+    reader = noting_reader()
+    sources = {"rows": Rows(30)} if kind == "rows" else None
+    compiled_anew = create_mhm_agent(reader, sources=sources, **SMALL).builder.compile()
+    given: Any = {"question": "?", **({"source": "rows"} if kind == "rows" else {"document": "鲸" * 390})}
+    with pytest.raises(SettingsError, match="recursion_limit leaves"):
+        compiled_anew.invoke(given, {"recursion_limit": 60})
+    assert not reader.updates
+    assert compiled_anew.invoke(given)["step"] == 30
+
+
+class Rows(Source):
+    """A source whose unit is the row."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def read(self, cursor: int, budget: Budget) -> Chunk | None:
+        return Chunk(f"Row {cursor}.", cursor, cursor + 1) if cursor < (self.size or 0) else None
 
 
 def test_a_host_s_own_context_and_keys_are_left_alone() -> None:

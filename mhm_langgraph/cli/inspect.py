@@ -1,4 +1,4 @@
-"""The body of `mhm inspect`. The result goes to standard output or to a file, all else to standard error."""
+"""`mhm inspect --db FILE`. The result goes to standard output or to a file, all else to standard error."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from mhm_langgraph.cli.ask import FAILED, INTERRUPTED, MISTAKE, fail
 from mhm_langgraph.display import one_line
 from mhm_langgraph.errors import MHMError, SettingsError
+from mhm_langgraph.forget import sqlite_saver
 from mhm_langgraph.inspect.model import Timeline
 from mhm_langgraph.inspect.page import memory_page
 from mhm_langgraph.inspect.phrases import find_phrase
@@ -26,7 +28,6 @@ from mhm_langgraph.inspect.view import memory_view
 
 __all__ = ["inspect_command"]
 
-_FAILED, _MISTAKE, _INTERRUPTED = 1, 2, 130
 _LOOKED_THROUGH = 2000  # checkpoints, for the names of threads
 _NAMED = 5  # threads
 
@@ -86,19 +87,14 @@ def _reported(asked: Asked) -> int:
     try:
         return _run(asked)
     except MHMError as error:
-        return _fail(_MISTAKE, str(error))
+        return fail(MISTAKE, str(error))
     except sqlite3.Error as error:
-        return _fail(_FAILED, f"--db {asked.db} failed: {error}.")
+        return fail(FAILED, f"--db {asked.db} failed: {error}.")
     except BrokenPipeError:  # nobody reads standard output any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _FAILED
+        return FAILED
     except KeyboardInterrupt:
-        return _fail(_INTERRUPTED, "stopped.")
-
-
-def _fail(code: int, line: str) -> int:
-    print(f"mhm: {one_line(line)}", file=sys.stderr)
-    return code
+        return fail(INTERRUPTED, "stopped.")
 
 
 def _run(asked: Asked) -> int:
@@ -151,10 +147,7 @@ def _threads(saver: Any, asked: Asked) -> str:
 @contextmanager
 def _checkpointer(db: str) -> Iterator[Any]:
     """The SQLite checkpointer, for reading only."""
-    try:
-        from langgraph.checkpoint.sqlite import SqliteSaver
-    except ModuleNotFoundError as error:
-        raise SettingsError('--db needs the SQLite extra: pip install "mhm-langgraph[sqlite]"') from error
+    saver_class = sqlite_saver()
     if not Path(db).is_file():
         raise SettingsError(f"--db {db} does not exist: name the file that was given to mhm ask --db.")
     # check_same_thread: the saver has a lock of its own.
@@ -166,7 +159,7 @@ def _checkpointer(db: str) -> Iterator[Any]:
             raise SettingsError(f"--db {db} can not be read: {error}.") from error
         if "checkpoints" not in tables:  # the saver would make it
             raise SettingsError(f"--db {db} holds no threads: name the file that was given to mhm ask --db.")
-        yield SqliteSaver(connection)
+        yield saver_class(connection)
 
 
 def _address(db: Path) -> str:
