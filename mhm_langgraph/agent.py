@@ -12,7 +12,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, TracePolicy
 
 from mhm_langgraph.graph import MHMGraph
-from mhm_langgraph.nodes import AnswerState, Loop, ReadState, StepState
+from mhm_langgraph.nodes import Loop
 from mhm_langgraph.readers import Prompts, Reader, resolve_reader
 from mhm_langgraph.readers.prompts import resolve_prompts
 from mhm_langgraph.selection import resolve_selector
@@ -20,6 +20,7 @@ from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import resolve_sources
 from mhm_langgraph.state import MHMInput, MHMOutput, MHMState
 from mhm_langgraph.tokens import resolve_counter
+from mhm_langgraph.views import AnswerState, ReadState, StepState
 
 __all__ = ["create_mhm_agent"]
 

@@ -117,7 +117,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _give_up(state: RetryCallState) -> NoReturn:
-    """Raise the last failure with a note of how often it was tried; nodes.py puts it into the message."""
+    """Raise the last failure with a note of how often it was tried; failures.py puts it into the message."""
     error = state.outcome.exception() if state.outcome else None
     assert error is not None  # noqa: S101  # tenacity gives up on failures only
     note = f"It was tried {state.attempt_number} times."

@@ -1,0 +1,118 @@
+"""What the reader and the selector are asked: pure functions from state and settings to requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mhm_langgraph.readers import AnswerRequest, Load, Patience, Prompts, UpdateRequest
+from mhm_langgraph.selection import Turn
+from mhm_langgraph.settings import Settings
+from mhm_langgraph.state import selected_head
+from mhm_langgraph.tokens import TokenCounter
+from mhm_langgraph.views import AnswerState, StepState
+
+__all__ = ["answer_request", "load_of", "patience", "turn_of", "update_request"]
+
+
+def turn_of(state: StepState, read: Callable[[], str]) -> Turn:
+    """What the selector of this step may look at.
+
+    Args:
+        state: The step.
+        read: Reads the chunk's text.
+
+    Returns:
+        The turn.
+    """
+    return Turn(
+        heads=state["heads"],
+        step=state["step"],
+        question=state.get("question"),
+        span=state["span"],
+        read=read,
+    )
+
+
+def update_request(
+    state: StepState, chunk: str, settings: Settings, prompts: Prompts, count: TokenCounter
+) -> UpdateRequest:
+    """What the reader is asked at a step.
+
+    Args:
+        state: The step, its head selected.
+        chunk: The chunk's text.
+        settings: The settings in force.
+        prompts: The prompts in force.
+        count: The token counter.
+
+    Returns:
+        The request.
+    """
+    return UpdateRequest(
+        question=state.get("question"),
+        heads=[head["text"] for head in state["heads"]],
+        head=selected_head(state["heads"]),
+        chunk=chunk,
+        head_tokens=settings.head_tokens,
+        step=state["step"],
+        span=state["span"],
+        prompts=prompts,
+        count=count,
+        patience=patience(settings),
+    )
+
+
+def answer_request(
+    state: AnswerState, settings: Settings, prompts: Prompts, count: TokenCounter
+) -> AnswerRequest:
+    """What the reader is asked at the end.
+
+    Args:
+        state: The question and the memory.
+        settings: The settings in force.
+        prompts: The prompts in force.
+        count: The token counter.
+
+    Returns:
+        The request.
+    """
+    return AnswerRequest(
+        question=state["question"],
+        heads=[head["text"] for head in state["heads"]],
+        answer_tokens=settings.answer_tokens,
+        stream=settings.stream_answer,
+        prompts=prompts,
+        count=count,
+        patience=patience(settings),
+    )
+
+
+def load_of(
+    question: str | None, settings: Settings, prompts: Prompts, count: TokenCounter, *, reads: bool
+) -> Load:
+    """The largest prompts that a run will make.
+
+    Args:
+        question: What is asked; None where the text is only read.
+        settings: The settings in force.
+        prompts: The prompts in force.
+        count: The token counter.
+        reads: Whether there is a text to read.
+
+    Returns:
+        The load.
+    """
+    return Load(
+        question=question,
+        heads=settings.heads,
+        head_tokens=settings.head_tokens,
+        chunk_tokens=settings.chunk_tokens if reads else 0,
+        answer_tokens=settings.answer_tokens,
+        prompts=prompts,
+        count=count,
+    )
+
+
+def patience(settings: Settings) -> Patience:
+    """What the reader is to put up with from its model."""
+    return Patience(call_timeout=settings.call_timeout, max_retries=settings.max_retries)
