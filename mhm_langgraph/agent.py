@@ -53,7 +53,8 @@ def create_mhm_agent(
 
     Args:
         model: `"openai:gpt-4.1-mini"` or another `"provider:model"`, a LangChain chat model, a
-            `Reader`, or `"extractive"`, which needs no model, key or network.
+            `Reader`; `"extractive"`, which needs no model, key or network; or `"local"`, a real model of
+            135M parameters on this machine (the extra `local`; docs/local-model.md).
         heads: Number of heads; 1 is the single-memory agent.
         head_tokens: Size of each head, in tokens.
         chunk_tokens: Size of the piece of text read at one step, in tokens.
@@ -61,7 +62,8 @@ def create_mhm_agent(
         selector: `"lru"`, `"random"`, `"relevance"` (one extra call a step), a `HeadSelector`, or a
             function from a `Turn` to the index of a head.
         seed: Seed of the random selector.
-        prompts: `"standard"`, `"compact"` for small models, or `Prompts` of your own.
+        prompts: `"standard"`, `"compact"` for small models, or `Prompts` of your own. None is what suits
+            the model: compact for `"local"`, else standard.
         token_counter: None (UTF-8 bytes / 4, no download), `"tiktoken"`, `"tiktoken:ENCODING"`,
             `"model"`, a tokenizer with `encode`, or a function from text to tokens.
         sources: What a run's `source` may name. None: any file (none at all in a LangGraph server);
@@ -114,6 +116,8 @@ def create_mhm_agent(
         values["prompts"] = prompts
     settings = Settings.checked(values)
     reader = resolve_reader(model, base_url, settings.call_timeout)
+    if prompts is None and (preset := getattr(reader, "preset", None)):
+        settings = Settings.checked({**values, "prompts": preset})
     loop = Loop(
         settings=settings,
         reader=reader,

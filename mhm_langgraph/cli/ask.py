@@ -41,7 +41,9 @@ def ask(
     question: Annotated[
         str | None, Option("--question", "-q", help="What to answer; else only read.")
     ] = None,
-    model: Annotated[str, Option(help="extractive (offline), or as openai:gpt-4.1-mini.")] = "extractive",
+    model: Annotated[
+        str, Option(help="extractive (offline), local (a small model), or as openai:gpt-4.1-mini.")
+    ] = "extractive",
     base_url: Annotated[str | None, Option(help="OpenAI-compatible server, for openai:NAME.")] = None,
     heads: Annotated[int, Option(help="Number of heads.")] = _DEFAULT.heads,
     head_tokens: Annotated[int, Option(help="Size of a head, in tokens.")] = _DEFAULT.head_tokens,
@@ -49,7 +51,9 @@ def ask(
     answer_tokens: Annotated[int, Option(help="Size of the answer, in tokens.")] = _DEFAULT.answer_tokens,
     selector: Annotated[str, Option(help="lru, random or relevance.")] = _DEFAULT.selector,
     seed: Annotated[int, Option(help="Seed of the random selector.")] = _DEFAULT.seed,
-    prompts: Annotated[str, Option(help="standard, or compact for small models.")] = _DEFAULT.prompts,
+    prompts: Annotated[
+        str | None, Option(help="standard, or compact for small models. [default: what suits the model]")
+    ] = None,
     token_counter: Annotated[
         str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
     ] = None,

@@ -13,6 +13,7 @@ from typer import Option
 from mhm_langgraph.cli.ask import INTERRUPTED, MISTAKE, ask, fail
 from mhm_langgraph.cli.forget import forget
 from mhm_langgraph.cli.inspect import inspect_command
+from mhm_langgraph.cli.local import serve_local_command
 
 __all__ = ["run"]
 
@@ -44,6 +45,7 @@ def _app() -> typer.Typer:
     app.command("ask")(ask)
     app.command("inspect")(inspect_command)
     app.command("forget")(forget)
+    app.command("serve-local")(serve_local_command)
     return app
 
 

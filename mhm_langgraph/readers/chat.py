@@ -92,8 +92,8 @@ class ChatReader(Reader):
         'Ahab lost a leg.'
     """
 
-    def __init__(self, model: BaseChatModel, *, ours: bool = False) -> None:
-        self.model, self._ours = model, ours
+    def __init__(self, model: BaseChatModel, *, ours: bool = False, preset: str | None = None) -> None:
+        self.model, self._ours, self.preset = model, ours, preset
         self.description = str(getattr(model, "model_name", None) or type(model).__name__)
         declared = type(model).model_fields
         self._limit_name = next((name for name in _LIMIT_NAMES if name in declared), None)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
 
 from mhm_langgraph.errors import SettingsError, redact
 from mhm_langgraph.readers.base import Patience, Reader
@@ -25,7 +26,7 @@ def resolve_reader(
     """Turn a model into a reader.
 
     Args:
-        model: `"extractive"`, `"provider:model"`, a chat model, or a reader.
+        model: `"extractive"`, `"local"`, `"provider:model"`, a chat model, or a reader.
         base_url: Address of an OpenAI-compatible server, for `"openai:..."`.
         call_timeout: Seconds that a call may take, for a model that is built here from its name. Its
             client does not retry: the reader does.
@@ -54,8 +55,8 @@ def resolve_reader(
     if isinstance(model, Reader) and not isinstance(model, type):
         return model
     raise SettingsError(
-        f"model={redact(repr(model)):.80} is not allowed: pass 'extractive', 'provider:model' such as "
-        "'openai:gpt-4.1-mini', a LangChain chat model, or a Reader."
+        f"model={redact(repr(model)):.80} is not allowed: pass 'extractive', 'local', 'provider:model' "
+        "such as 'openai:gpt-4.1-mini', a LangChain chat model, or a Reader."
     )
 
 
@@ -65,11 +66,13 @@ def _named(model: str, base_url: str | None, call_timeout: float) -> Reader:
         from mhm_langgraph.readers.extractive import ExtractiveReader
 
         return ExtractiveReader()
+    if model == "local":
+        return _local(call_timeout)
     provider, _, name = model.partition(":")
     if not (provider and name):
         raise SettingsError(
-            f"model={redact(repr(model))} is not allowed: write 'extractive' or 'provider:model', such as "
-            "'openai:gpt-4.1-mini'."
+            f"model={redact(repr(model))} is not allowed: write 'extractive', 'local' or 'provider:model', "
+            "such as 'openai:gpt-4.1-mini'."
         )
     if provider == "openai":
         return ChatReader(_openai(name, base_url, call_timeout), ours=True)
@@ -87,6 +90,25 @@ def _openai(name: str, base_url: str | None, call_timeout: float) -> BaseChatMod
         return ChatOpenAI(**options)
     except Exception as error:
         raise _not_set_up(f"openai:{name}", error) from safe_cause(error)
+
+
+def _local(call_timeout: float) -> Reader:
+    """The small model on this machine; its server is this process's own and starts now."""
+    from langchain_openai import ChatOpenAI
+
+    from mhm_langgraph.local import shared_server
+
+    server = shared_server()
+    model = ChatOpenAI(
+        model=server.model,
+        base_url=server.base_url,
+        api_key=SecretStr("none"),
+        timeout=call_timeout,
+        max_retries=0,
+        profile={"max_input_tokens": server.window},
+        custom_get_token_ids=server.tokenize,
+    )
+    return ChatReader(model, ours=True, preset="compact")
 
 
 def _other(model: str, call_timeout: float) -> BaseChatModel:

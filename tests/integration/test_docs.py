@@ -15,6 +15,7 @@ from tests.integration.langgraph_server import Server
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 ON_THE_SERVER = {"studio.md"}
+WITH_THE_LOCAL_MODEL = {"local-model.md"}
 Run = Callable[..., None]
 
 
@@ -44,10 +45,21 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.name not in ON_THE_SERVER], ids=lambda page: page.stem
+    "page",
+    [p for p in PAGES if p.name not in ON_THE_SERVER | WITH_THE_LOCAL_MODEL],
+    ids=lambda page: page.stem,
 )
 def test_the_page_runs(run: Run, page: Path) -> None:
     run(page)
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+@pytest.mark.real_model_requests
+@pytest.mark.xdist_group("local")
+@pytest.mark.parametrize("name", sorted(WITH_THE_LOCAL_MODEL))
+def test_the_page_runs_with_the_local_model(run: Run, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(ROOT / "docs" / name)
+    assert len(capsys.readouterr().out.split()) > 3, "two replies of a model"
 
 
 @pytest.mark.allow_hosts(["127.0.0.1"])

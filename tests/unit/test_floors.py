@@ -16,7 +16,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up; within a floor a module may import its neighbours, but two never each other.
 FLOORS = [
     ["errors", "tokens", "text", "settings", "state", "retention"],
-    ["selection", "sources", "readers", "reading", "events", "views", "requests", "results", "failures"],
+    [
+        "selection",
+        "sources",
+        "readers",
+        "reading",
+        "events",
+        "local",
+        "views",
+        "requests",
+        "results",
+        "failures",
+    ],
     ["nodes"],
     ["agent", "graph", "forget"],
     ["cli", "display", "tool", "middleware", "evaluation", "testing", "inspect"],
