@@ -28,8 +28,9 @@ __all__ = ["create_mhm_agent"]
 def create_mhm_agent(
     model: str | BaseChatModel | Reader,
     *,
-    heads: int = 4,
+    heads: int | Literal["auto"] = 4,
     head_tokens: int = 1024,
+    memory_tokens: int = 4096,
     chunk_tokens: int = 5000,
     answer_tokens: int = 1024,
     selector: Any = "lru",
@@ -55,8 +56,10 @@ def create_mhm_agent(
         model: `"openai:gpt-4.1-mini"` or another `"provider:model"`, a LangChain chat model, a
             `Reader`; `"extractive"`, which needs no model, key or network; or `"local"`, a real model of
             135M parameters on this machine (the extra `local`; docs/local-model.md).
-        heads: Number of heads; 1 is the single-memory agent.
+        heads: Number of heads; 1 is the single-memory agent. `"auto"` chooses 1, 2, 4 or 8 when a thread
+            begins, by the length of its first text (4 where that is not known): docs/retention.md.
         head_tokens: Size of each head, in tokens.
+        memory_tokens: Size of all heads together, in tokens, for `heads="auto"`: it replaces `head_tokens`.
         chunk_tokens: Size of the piece of text read at one step, in tokens.
         answer_tokens: Greatest size of the answer, in tokens.
         selector: `"lru"`, `"random"`, `"relevance"` (one extra call a step), a `HeadSelector`, or a
@@ -102,6 +105,7 @@ def create_mhm_agent(
     values: dict[str, Any] = {
         "heads": heads,
         "head_tokens": head_tokens,
+        "memory_tokens": memory_tokens,
         "chunk_tokens": chunk_tokens,
         "answer_tokens": answer_tokens,
         "seed": seed,

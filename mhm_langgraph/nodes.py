@@ -13,9 +13,10 @@ from mhm_langgraph.events import answered, head_updated, tell
 from mhm_langgraph.failures import aguarded, guarded
 from mhm_langgraph.readers import Prompts, Reader, Reply, UpdateRequest
 from mhm_langgraph.readers.prompts import PRESETS
-from mhm_langgraph.reading import current_chunk, next_chunk, opener_with, start_reading
+from mhm_langgraph.reading import Open, current_chunk, next_chunk, opener_with, start_reading, steps_of
 from mhm_langgraph.requests import answer_request, load_of, patience, turn_of, update_request
 from mhm_langgraph.results import FINISHED, checked_reply, head_write, selected
+from mhm_langgraph.retention import best_heads
 from mhm_langgraph.selection import HeadSelector, named_selector
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import Budget, Chunk, Opener
@@ -127,18 +128,27 @@ class Loop:
     def _begin(self, state: ReadState, settings: Settings) -> dict[str, Any]:
         """A run's start: what was the last run's own goes, the thread's memory stays."""
         heads = state.get("heads") or []
-        if heads and len(heads) != settings.heads:
+        if heads and settings.heads not in ("auto", len(heads)):
             raise SettingsError(
                 f"heads={settings.heads} is not allowed here: this thread's memory has {len(heads)} "
                 "heads. Use that number, or another thread."
             )
         names = _names(state)
-        reading = start_reading(names, opener_with(state.get("document"), self.open_source))
+        open_named = opener_with(state.get("document"), self.open_source)
+        reading = start_reading(names, open_named)
+        number = len(heads) or self._number_of_heads(settings, reading, open_named)
         prompts, question = self._prompts(settings), state.get("question")
-        self.reader.check(load_of(question, settings, prompts, self.count, reads=bool(names)))
-        memory = {} if heads else {"heads": empty_heads(settings.heads)}
+        self.reader.check(load_of(question, number, settings, prompts, self.count, reads=bool(names)))
+        memory = {} if heads else {"heads": empty_heads(number)}
         step = state.get("step") or 0
         return {"source": reading, "step": step, "answer": None, "usage": no_usage(), **memory}
+
+    def _number_of_heads(self, settings: Settings, reading: Reading, open_named: Open) -> int:
+        """How many heads a new thread gets; for `auto` its first chunk is read once more than the others."""
+        if settings.heads != "auto":
+            return settings.heads
+        _, first = next_chunk(reading, open_named, Budget(settings.chunk_tokens, self.count))
+        return best_heads(steps_of(reading, first), settings.memory_tokens)
 
     def _chunk_text(self, state: StepState) -> str:
         """The chunk, read again: it is never in state."""

@@ -11,7 +11,7 @@ from mhm_langgraph.sources.base import reported
 from mhm_langgraph.state import Reading
 from mhm_langgraph.tokens import TokenCounter
 
-__all__ = ["current_chunk", "next_chunk", "opener_with", "start_reading"]
+__all__ = ["Open", "current_chunk", "next_chunk", "opener_with", "start_reading", "steps_of"]
 
 _BETWEEN = "\n"  # stands between the fingerprints of the sources that are still to be read
 
@@ -88,6 +88,27 @@ def next_chunk(reading: Reading, open_named: Open, budget: Budget) -> tuple[Read
             return {**reading, "cursor": chunk.end, "chunk_tokens": budget.tokens}, chunk
         reading = _next_source(reading)
     return reading, None
+
+
+def steps_of(reading: Reading, first: Chunk | None) -> int | None:
+    """About how many steps a run will take: as if every chunk were as long as its first.
+
+    Args:
+        reading: The run's start.
+        first: Its first chunk, in the source's own units as the sizes are.
+
+    Returns:
+        Steps; None where there is nothing to read, or a source does not know its size.
+
+    Example:
+        >>> opener = opener_with({"text": "One. Two. Three.", "fingerprint": ""}, None)
+        >>> reading = start_reading([None], opener)
+        >>> steps_of(reading, Chunk("One. ", 0, 5))
+        4
+    """
+    if first is None or reading["total"] is None:
+        return None
+    return -(-reading["total"] // (first.end - first.start))
 
 
 def current_chunk(reading: Reading, span: Sequence[int], open_named: Open, count: TokenCounter) -> Chunk:

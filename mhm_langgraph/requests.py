@@ -53,7 +53,7 @@ def update_request(
         heads=[head["text"] for head in state["heads"]],
         head=selected_head(state["heads"]),
         chunk=chunk,
-        head_tokens=settings.head_tokens,
+        head_tokens=settings.sized(len(state["heads"])).head_tokens,
         step=state["step"],
         span=state["span"],
         prompts=prompts,
@@ -88,12 +88,19 @@ def answer_request(
 
 
 def load_of(
-    question: str | None, settings: Settings, prompts: Prompts, count: TokenCounter, *, reads: bool
+    question: str | None,
+    heads: int,
+    settings: Settings,
+    prompts: Prompts,
+    count: TokenCounter,
+    *,
+    reads: bool,
 ) -> Load:
     """The largest prompts that a run will make.
 
     Args:
         question: What is asked; None where the text is only read.
+        heads: How many heads the thread has.
         settings: The settings in force.
         prompts: The prompts in force.
         count: The token counter.
@@ -104,8 +111,8 @@ def load_of(
     """
     return Load(
         question=question,
-        heads=settings.heads,
-        head_tokens=settings.head_tokens,
+        heads=heads,
+        head_tokens=settings.sized(heads).head_tokens,
         chunk_tokens=settings.chunk_tokens if reads else 0,
         answer_tokens=settings.answer_tokens,
         prompts=prompts,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from itertools import groupby
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,11 +25,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    heads: int = Field(default=4, ge=1, le=1024)
-    """Number of heads H; 1 is the single-memory agent. Fixed for the life of a thread."""
+    heads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 4
+    """Number of heads H, fixed for a thread's life; 1 is the single-memory agent. auto: by the length."""
 
     head_tokens: int = Field(default=1024, ge=1, le=1_000_000)
-    """Size of each head, in tokens."""
+    """Size of each head, in tokens. With heads auto, memory_tokens stands instead."""
+
+    memory_tokens: int = Field(default=4096, ge=1, le=1_000_000_000)
+    """Size of all heads together, in tokens, for heads auto: they share it out evenly."""
 
     chunk_tokens: int = Field(default=5000, ge=1, le=10_000_000)
     """Size of the piece of source read at one step, in tokens."""
@@ -73,9 +77,31 @@ class Settings(BaseModel):
             mhm_langgraph.errors.SettingsError: heads=0 is not allowed: Input should be greater ...
         """
         try:
-            return cls.model_validate(values)
+            settings = cls.model_validate(values)
         except ValidationError as error:
-            raise SettingsError(" ".join(map(_sentence, error.errors()))) from None
+            found = groupby(error.errors(), key=lambda each: each["loc"][0])
+            raise SettingsError(" ".join(_sentence(list(errors)) for _, errors in found)) from None
+        unused = "head_tokens" if settings.heads == "auto" else "memory_tokens"
+        if getattr(settings, unused) != cls.model_fields[unused].default:
+            raise SettingsError(_UNUSED[unused].format(value=getattr(settings, unused), heads=settings.heads))
+        return settings
+
+    def sized(self, heads: int) -> Settings:
+        """These settings for a memory of a known number of heads.
+
+        Args:
+            heads: How many heads the thread has.
+
+        Returns:
+            Settings whose `heads` and `head_tokens` are numbers that hold; these where they did before.
+
+        Example:
+            >>> Settings(heads="auto", memory_tokens=4096).sized(8).head_tokens
+            512
+        """
+        if self.heads != "auto":
+            return self
+        return self.model_copy(update={"heads": heads, "head_tokens": max(1, self.memory_tokens // heads)})
 
     def overridden_by(self, context: object) -> Settings:
         """These settings with what a run's context sets.
@@ -102,10 +128,22 @@ class Settings(BaseModel):
         return self.model_copy(update=named)
 
 
-def _sentence(error: Any) -> str:
-    """One validation error as a sentence."""
-    name = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
+_UNUSED = {
+    "head_tokens": "head_tokens={value} is not used with heads='auto': give memory_tokens, the size of all "
+    "heads together.",
+    "memory_tokens": "memory_tokens={value} is used with heads='auto' only: with heads={heads}, give "
+    "head_tokens, the size of each.",
+}
+
+
+def _sentence(errors: list[Any]) -> str:
+    """The validation errors of one setting as a sentence; a setting of two forms has two."""
+    first = errors[0]
+    name = first["loc"][0]
+    if first["type"] == "extra_forbidden":
         known = ", ".join(Settings.model_fields)
         return f"{name} is not a setting; the settings are {known}."
-    return f"{name}={shown(error['input'])} is not allowed: {error['msg']}."
+    allowed = ", or ".join(
+        [first["msg"], *(error["msg"].removeprefix("Input should be ") for error in errors[1:])]
+    )
+    return f"{name}={shown(first['input'])} is not allowed: {allowed}."

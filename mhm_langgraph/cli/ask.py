@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 from typer import Argument, Option
 
 from mhm_langgraph import MHMError, MHMGraph, ReaderError, Settings, create_mhm_agent
-from mhm_langgraph.cli.checks import Asked, check_request, check_thread
+from mhm_langgraph.cli.checks import Asked, check_request, check_thread, number_of_heads
 from mhm_langgraph.cli.streams import checkpointer, graph_input, opener, print_result
 from mhm_langgraph.display import Watch, one_line
 from mhm_langgraph.readers import resolve_reader
@@ -45,8 +45,14 @@ def ask(
         str, Option(help="extractive (offline), local (a small model), or as openai:gpt-4.1-mini.")
     ] = "extractive",
     base_url: Annotated[str | None, Option(help="OpenAI-compatible server, for openai:NAME.")] = None,
-    heads: Annotated[int, Option(help="Number of heads.")] = _DEFAULT.heads,
+    heads: Annotated[
+        Any,
+        Option(parser=number_of_heads, metavar="INTEGER|auto", help="Number of heads; auto: by the length."),
+    ] = str(_DEFAULT.heads),
     head_tokens: Annotated[int, Option(help="Size of a head, in tokens.")] = _DEFAULT.head_tokens,
+    memory_tokens: Annotated[
+        int, Option(help="Size of all heads together, for auto.")
+    ] = _DEFAULT.memory_tokens,
     chunk_tokens: Annotated[int, Option(help="Size of a chunk, in tokens.")] = _DEFAULT.chunk_tokens,
     answer_tokens: Annotated[int, Option(help="Size of the answer, in tokens.")] = _DEFAULT.answer_tokens,
     selector: Annotated[str, Option(help="lru, random or relevance.")] = _DEFAULT.selector,
@@ -73,6 +79,7 @@ def ask(
         "base_url": base_url,
         "heads": heads,
         "head_tokens": head_tokens,
+        "memory_tokens": memory_tokens,
         "chunk_tokens": chunk_tokens,
         "answer_tokens": answer_tokens,
         "selector": selector,

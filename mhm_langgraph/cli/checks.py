@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from typer import BadParameter
 
 from mhm_langgraph import SettingsError
 
-__all__ = ["STDIN", "Asked", "check_request", "check_thread"]
+__all__ = ["STDIN", "Asked", "check_request", "check_thread", "number_of_heads"]
 
 STDIN = "-"
 
@@ -44,6 +45,16 @@ class Asked:
     def config(self) -> RunnableConfig:
         """The thread, as LangGraph takes it."""
         return {"configurable": {"thread_id": self.thread or "default"}} if self.db else {}
+
+
+def number_of_heads(text: str) -> int | str:
+    """What `--heads` means: a number, or `auto`."""
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise BadParameter(f"{text!r:.80} is neither a whole number nor auto.") from None
 
 
 def check_request(asked: Asked) -> None:

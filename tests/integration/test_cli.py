@@ -404,6 +404,16 @@ def test_another_number_of_heads_on_a_thread_is_refused_and_does_not_block_it(mh
     assert mhm(*kept, "2").code == 0
 
 
+def test_auto_chooses_the_heads_of_a_new_thread_and_keeps_them(mhm: Mhm, book: str) -> None:
+    small = ["--heads", "auto", "--chunk-tokens", "10", "--json", "--db", "m.sqlite"]
+    assert len(mhm(book, *small).json["heads"]) == 4
+    Path("longer.txt").write_text("A longer story. " * 50)
+    assert len(mhm("longer.txt", *small).json["heads"]) == 4
+    assert len(mhm("longer.txt", *small, "--thread", "other").json["heads"]) == 8
+    assert len(mhm("longer.txt", *small, "--thread", "third", "--memory-tokens", "600").json["heads"]) == 2
+    assert_refused(mhm(book, "--heads", "auto", "--head-tokens", "99"), "head_tokens=99", "memory_tokens")
+
+
 def test_an_unknown_command_is_one_line(capsys: Any) -> None:
     assert_refused(_main(capsys, "aks"), "'aks'", "mhm --help")
 

@@ -41,10 +41,12 @@ def test_the_context_schema_shows_every_knob(server: Server) -> None:
         assert knobs[name]["default"] == field.default
         assert knobs[name]["description"].endswith(".")
         assert "\n" not in knobs[name]["description"]
-        if knobs[name]["type"] in ("integer", "number") and name != "seed":
+        if knobs[name].get("type") in ("integer", "number") and name != "seed":
             assert {"minimum", "exclusiveMinimum"} & knobs[name].keys()
             assert "maximum" in knobs[name]
-    assert (knobs["heads"]["minimum"], knobs["heads"]["maximum"]) == (1, 1024)
+    number, auto = knobs["heads"]["anyOf"]
+    assert (number["type"], number["minimum"], number["maximum"]) == ("integer", 1, 1024)
+    assert auto["const"] == "auto"
     assert knobs["selector"]["enum"] == ["lru", "random", "relevance"]
     assert knobs["prompts"]["enum"] == ["standard", "compact"]
 

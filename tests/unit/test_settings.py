@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from mhm_langgraph import MHMError, Settings, SettingsError, create_mhm_agent
 
-INTEGERS = ["heads", "head_tokens", "chunk_tokens", "answer_tokens", "seed", "max_retries"]
+INTEGERS = ["heads", "head_tokens", "memory_tokens", "chunk_tokens", "answer_tokens", "seed", "max_retries"]
 SCHEMA = Settings.model_json_schema()["properties"]
+# heads is a number or "auto": its bounds stand with the number.
+BOUNDS = {name: SCHEMA[name] | SCHEMA[name].get("anyOf", [{}])[0] for name in INTEGERS}
 
 values = st.one_of(
     st.none(),
@@ -38,7 +40,7 @@ def test_every_setting_is_documented_where_studio_shows_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", INTEGERS)
 def test_every_number_has_bounds_where_studio_shows_them(name: str) -> None:
-    assert SCHEMA[name]["minimum"] <= SCHEMA[name]["default"] <= SCHEMA[name]["maximum"]
+    assert BOUNDS[name]["minimum"] <= BOUNDS[name]["default"] <= BOUNDS[name]["maximum"]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +68,8 @@ def test_the_factory_takes_every_setting_with_the_same_default(name: str) -> Non
 @pytest.mark.parametrize("name", ["heads", "head_tokens", "chunk_tokens", "answer_tokens", "max_retries"])
 @pytest.mark.parametrize("edge", ["minimum", "maximum"])
 def test_the_bounds_themselves_are_allowed_and_no_more(name: str, edge: str) -> None:
-    bound = SCHEMA[name][edge]
-    assert getattr(Settings.checked({name: bound}), name) == bound
+    bound = BOUNDS[name][edge]
+    assert getattr(Settings.model_validate({name: bound}), name) == bound
     beyond = bound + (1 if edge == "maximum" else -1)
     with pytest.raises(SettingsError) as raised:
         Settings.checked({name: beyond})
@@ -145,6 +147,40 @@ def test_any_values_are_settings_or_a_settings_error(given_values: dict[str, Any
         return
     assert {name: getattr(settings, name) for name in given_values} == given_values
     assert settings.model_fields_set == set(given_values)
+
+
+def test_heads_may_be_auto() -> None:
+    settings = Settings.checked({"heads": "auto", "memory_tokens": 2048})
+    assert settings.sized(4).head_tokens == 512
+    assert settings.sized(3).heads == 3
+    assert settings.sized(5000).head_tokens == 1
+    assert SCHEMA["heads"]["anyOf"][1] == {"const": "auto", "type": "string"}
+    with pytest.raises(SettingsError, match=r"heads='Auto' is not allowed: .* integer, or 'auto'"):
+        Settings.checked({"heads": "Auto"})
+
+
+def test_a_number_of_heads_has_the_size_it_was_given() -> None:
+    settings = Settings(heads=8, head_tokens=100)
+    assert settings.sized(8) is settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"heads": "auto", "head_tokens": 512},
+            "head_tokens=512 is not used with heads='auto': give memory_tok",
+        ),
+        (
+            {"memory_tokens": 512},
+            "memory_tokens=512 is used with heads='auto' only: with heads=4, give head_tok",
+        ),
+    ],
+)
+def test_a_size_that_would_not_be_used_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.checked(values)
+    assert message in str(raised.value)
 
 
 def test_settings_can_not_be_changed() -> None:
