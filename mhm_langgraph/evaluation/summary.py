@@ -193,7 +193,7 @@ def _interval(sums: Any, counts: Any, resamples: int, *, rate: bool) -> tuple[fl
 
 
 def _unanimous(value: float, number: int, *, rate: bool) -> tuple[float, float]:
-    """Where all samples agree there is nothing to draw; of a rate of 0 or 1, Wilson's interval still tells."""
+    """Where all samples agree nothing can be drawn; of a rate of 0 or 1, Wilson's interval still tells."""
     if not rate or value not in {0.0, 1.0}:
         return value, value
     _, stats = scientific()
