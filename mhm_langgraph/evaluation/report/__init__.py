@@ -1,0 +1,1 @@
+"""The report of a bench: numbers, tables, plots, and the paper's figures beside them."""
