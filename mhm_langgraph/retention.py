@@ -39,7 +39,8 @@ class Rates:
     """What happens to a fact when a head is rewritten.
 
     The defaults are those that the paper's figures suggest at 896K tokens (arXiv 2607.01523; Qwen2.5-14B,
-    RULER-HQA): with them the expected retention of 1, 4 and 8 heads is .27, .73 and .87; measured were .27, .75 and .87.
+    RULER-HQA): with them the expected retention of 1, 4 and 8 heads is .27, .73 and .87, where .27, .75 and
+    .87 were measured.
 
     Args:
         capture: Chance that a fact in the chunk is written into the head.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks import growth, sizes
+from benchmarks import growth, retention, sizes
 from benchmarks.growth import fitted
 from benchmarks.table import Row, markdown, save
 
@@ -53,3 +54,17 @@ def test_a_straight_line_is_found():
     slope, deviation = fitted([(1, 15), (2, 25), (4, 45)])
     assert slope == pytest.approx(10)
     assert deviation == pytest.approx(0, abs=1e-9)
+
+
+def test_the_retention_is_simulated_drawn_and_kept(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["retention", "--quick", "--results", str(tmp_path)])
+    retention.main()
+    kept = json.loads((tmp_path / "retention.json").read_text())
+    assert {row["heads"] for row in kept["graph"]} == {1, 2, 4, 8}
+    assert len(kept["points"]) == 2 * 4 * len(retention.LENGTHS)
+    assert all(abs(point["simulated"] - point["expected"]) < 0.2 for point in kept["points"])
+    page = (tmp_path / "retention.md").read_text()
+    assert "This is a simulation" in page
+    for name in re.findall(r"\]\((.*?)\)", page):
+        assert (tmp_path / name).stat().st_size > 10_000
+        assert "imulation" in (tmp_path / name).with_suffix(".svg").read_text() or "paper" in name

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import statistics
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -121,6 +123,16 @@ def test_the_rule_keeps_what_it_promises(steps: int, memory_tokens: int) -> None
 
 def test_a_reader_that_forgets_nothing_needs_one_head() -> None:
     assert best_heads(200, 4096, Rates(forget=0)) == 1
+
+
+def test_the_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "retention.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    code = "\n".join(blocks)
+    exec(compile(code, "retention.md", "exec"), {})  # noqa: S102  # our own page
+    said = re.findall(r"^print\(.*\n# (.*)$", code, flags=re.MULTILINE)
+    assert capsys.readouterr().out.splitlines() == said
+    assert len(said) == 5
 
 
 @pytest.mark.parametrize(
