@@ -11,6 +11,7 @@ import typer
 from typer import Option
 
 from mhm_langgraph.cli.ask import INTERRUPTED, MISTAKE, ask, fail
+from mhm_langgraph.cli.batch import batch
 from mhm_langgraph.cli.forget import forget
 from mhm_langgraph.cli.inspect import inspect_command
 from mhm_langgraph.cli.local import serve_local_command
@@ -43,6 +44,7 @@ def _app() -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_root)
     app.command("ask")(ask)
+    app.command("batch")(batch)
     app.command("inspect")(inspect_command)
     app.command("forget")(forget)
     app.command("serve-local")(serve_local_command)

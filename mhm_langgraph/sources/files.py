@@ -25,7 +25,7 @@ _BLOCK = 1 << 20  # bytes read at a time while a file is checked
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FREE = 64 << 20  # bytes of text from .gz before its ratio is looked at
 _GZIP_RATIO = 200  # text deflates 3 to 20 times; far beyond lies a decompression bomb
-_OPEN_FILES = 64  # how many files one opener keeps ready
+_OPEN_FILES = 64  # how many files an opener keeps ready
 _UTF8_BOM = "\ufeff"
 
 
@@ -120,9 +120,14 @@ class FileSource(Source):
 
 
 class OpenFiles:
-    """Opens files by path and keeps those read last: one that has not changed is not checked again."""
+    """Opens files by path and keeps those read last: one that has not changed is not checked again.
 
-    def __init__(self) -> None:
+    Args:
+        keep: How many files are kept ready.
+    """
+
+    def __init__(self, keep: int = _OPEN_FILES) -> None:
+        self._keep = keep
         self._open: OrderedDict[Path, tuple[tuple[int, ...], FileSource]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -139,7 +144,7 @@ class OpenFiles:
         with self._lock:
             self._open[path] = known
             self._open.move_to_end(path)
-            if len(self._open) > _OPEN_FILES:
+            if len(self._open) > self._keep:
                 self._open.popitem(last=False)
         return known[1]
 
@@ -151,6 +156,8 @@ class Files:
         root: The only folder files may lie in, links resolved. None allows any path that the process
             can read, except in a LangGraph server, where those who send the path are not those who
             built the graph.
+        keep: How many files are kept ready: as many as are read at the same time, or each of their steps
+            checks a whole file anew.
 
     Raises:
         SettingsError: The root is not a folder.
@@ -161,11 +168,11 @@ class Files:
         mhm_langgraph.errors.SourceError: ../secret.txt lies outside the allowed folder ...
     """
 
-    def __init__(self, root: str | Path | None = None) -> None:
+    def __init__(self, root: str | Path | None = None, *, keep: int = _OPEN_FILES) -> None:
         self.root = None if root is None else Path(root).resolve()
         if self.root is not None and not self.root.is_dir():
             raise SettingsError(f"sources={str(root)!r} is not allowed: {self.root} is not a folder.")
-        self._open_file = OpenFiles()
+        self._open_file = OpenFiles(keep)
 
     def __call__(self, name: str) -> FileSource:
         """Open a file; one that has not changed since is not checked again.

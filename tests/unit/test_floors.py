@@ -30,7 +30,7 @@ FLOORS = [
     ],
     ["nodes"],
     ["agent", "graph", "forget"],
-    ["cli", "display", "tool", "middleware", "evaluation", "testing", "inspect"],
+    ["batch", "cli", "display", "tool", "middleware", "evaluation", "testing", "inspect"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -1,0 +1,207 @@
+"""The gate every model call of a batch goes through: it counts, it paces, and it closes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from langgraph.config import get_config
+
+from mhm_langgraph import MHMError, Reader, Reply, SettingsError, Usage
+from mhm_langgraph.batch.limits import Limits
+from mhm_langgraph.readers import AnswerRequest, Load, Pick, PickRequest, UpdateRequest
+from mhm_langgraph.state import add_usage, no_usage
+from mhm_langgraph.tokens import utf8_tokens
+
+__all__ = ["BatchStoppedError", "Gate", "GateState", "GatedReader", "OpenGate"]
+
+Result = TypeVar("Result", Reply, Pick)
+_PICK_TOKENS = 16
+_A_MINUTE = 60.0
+
+
+class BatchStoppedError(MHMError):
+    """The batch is stopped before a model call; the job's thread holds all that was read."""
+
+
+class GateState(NamedTuple):
+    """How a batch stands.
+
+    Args:
+        usage: What it has cost, over all its runs.
+        closed: Why nothing more is asked; None while it is open.
+    """
+
+    usage: Usage
+    closed: str | None
+
+
+class Gate(Protocol):
+    """What jobs and the batch say to the gate, in this process or from another."""
+
+    async def begin(self, thread: str, usage: Usage) -> None:
+        """A job is taken up that has cost so much before; said twice, it counts once."""
+        ...
+
+    async def admit(self, tokens: int) -> bool:
+        """Wait for a call's turn; False where no more calls are to be made."""
+        ...
+
+    async def spend(self, thread: str, usage: Usage) -> None:
+        """A call of a job has cost so much."""
+        ...
+
+    async def settle(self, thread: str, usage: Usage) -> None:
+        """A job has ended, and has cost so much in all."""
+        ...
+
+    async def close(self, reason: str) -> None:
+        """Let no more calls through."""
+        ...
+
+    async def state(self) -> GateState:
+        """How the batch stands."""
+        ...
+
+
+class OpenGate:
+    """The gate itself; of a batch there is one.
+
+    Args:
+        limits: Ceilings and rates.
+        usage: What earlier runs have cost.
+    """
+
+    def __init__(self, limits: Limits, usage: Usage) -> None:
+        self._limits = limits
+        self._settled, self._running = usage, dict[str, Usage]()
+        self._rates = [
+            _rate(limits.requests_per_minute),
+            _rate(limits.tokens_per_minute),
+        ]
+        self._paced = any(self._rates)
+        self._reason: str | None = None
+        self._closed = asyncio.Event()
+
+    async def begin(self, thread: str, usage: Usage) -> None:
+        """As `Gate.begin`."""
+        self._running[thread] = usage
+
+    async def admit(self, tokens: int) -> bool:
+        """As `Gate.admit`. Calls under way are finished, so a ceiling is passed by those at most."""
+        self._look()
+        if self._paced and not self._closed.is_set():
+            await self._wait(tokens)
+            self._look()
+        return not self._closed.is_set()
+
+    async def spend(self, thread: str, usage: Usage) -> None:
+        """As `Gate.spend`."""
+        self._running[thread] = add_usage(self._running.get(thread, no_usage()), usage)
+
+    async def settle(self, thread: str, usage: Usage) -> None:
+        """As `Gate.settle`."""
+        self._running.pop(thread, None)
+        self._settled = add_usage(self._settled, usage)
+
+    async def close(self, reason: str) -> None:
+        """As `Gate.close`; the first reason stands."""
+        self._reason = self._reason or reason
+        self._closed.set()
+
+    async def state(self) -> GateState:
+        """As `Gate.state`."""
+        return GateState(self._usage(), self._reason)
+
+    def _usage(self) -> Usage:
+        total = self._settled
+        for usage in self._running.values():
+            total = add_usage(total, usage)
+        return total
+
+    def _look(self) -> None:
+        """Close at a ceiling."""
+        if not self._closed.is_set() and (reason := self._limits.spent(self._usage())):
+            self._reason = reason
+            self._closed.set()
+
+    async def _wait(self, tokens: int) -> None:
+        """Wait for the rates, or for the gate to be closed."""
+        turn = asyncio.ensure_future(self._turn(tokens))
+        closed = asyncio.ensure_future(self._closed.wait())
+        await asyncio.wait({turn, closed}, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (turn, closed):
+            waiting.cancel()
+        await asyncio.gather(turn, closed, return_exceptions=True)
+
+    async def _turn(self, tokens: int) -> None:
+        for limiter, amount in zip(self._rates, (1.0, float(tokens)), strict=True):
+            while limiter is not None and amount > 0:  # more than a bucket holds is taken in parts
+                part = min(amount, limiter.max_rate)
+                await limiter.acquire(part)
+                amount -= part
+
+
+def _rate(per_minute: float | None) -> Any:
+    """A bucket that lets a minute's amount through evenly, a second's worth at once."""
+    if per_minute is None:
+        return None
+    try:
+        from aiolimiter import AsyncLimiter
+    except ModuleNotFoundError as error:
+        raise SettingsError('rates a minute need their extra: pip install "mhm-langgraph[batch]"') from error
+    period = max(1.0, _A_MINUTE / per_minute)  # a bucket holds one request at least
+    return AsyncLimiter(per_minute * period / _A_MINUTE, period)
+
+
+class GatedReader(Reader):
+    """A reader whose every call goes through the gate.
+
+    Args:
+        reader: The reader.
+        gate: The gate.
+    """
+
+    def __init__(self, reader: Reader, gate: Gate) -> None:
+        self._reader, self._gate = reader, gate
+        self.description = reader.description
+        self.model = getattr(reader, "model", None)  # for token_counter="model"
+
+    def update(self, request: UpdateRequest) -> Reply:
+        """Ungated; a batch runs in an event loop."""
+        return self._reader.update(request)
+
+    def answer(self, request: AnswerRequest) -> Reply:
+        """Ungated; a batch runs in an event loop."""
+        return self._reader.answer(request)
+
+    async def aupdate(self, request: UpdateRequest) -> Reply:
+        """As `Reader.aupdate`."""
+        prompt = [request.question or "", request.chunk, *request.heads]
+        tokens = sum(map(request.count, prompt)) + request.head_tokens
+        return await self._gated(tokens, lambda: self._reader.aupdate(request))
+
+    async def aanswer(self, request: AnswerRequest) -> Reply:
+        """As `Reader.aanswer`."""
+        tokens = sum(map(request.count, [request.question, *request.heads])) + request.answer_tokens
+        return await self._gated(tokens, lambda: self._reader.aanswer(request))
+
+    async def apick(self, request: PickRequest) -> Pick:
+        """As `Reader.apick`."""
+        prompt = [request.question or "", request.chunk, *request.heads]
+        return await self._gated(
+            sum(map(utf8_tokens, prompt)) + _PICK_TOKENS, lambda: self._reader.apick(request)
+        )
+
+    def check(self, load: Load) -> None:
+        """As `Reader.check`."""
+        self._reader.check(load)
+
+    async def _gated(self, tokens: int, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Wait, call, and tell what it has cost."""
+        if not await self._gate.admit(tokens):
+            raise BatchStoppedError("The batch is stopped.")
+        reply = await call()
+        await self._gate.spend(get_config()["configurable"]["thread_id"], reply.usage)
+        return reply
