@@ -166,7 +166,12 @@ class GatedReader(Reader):
     def __init__(self, reader: Reader, gate: Gate) -> None:
         self._reader, self._gate = reader, gate
         self.description = reader.description
-        self.model = getattr(reader, "model", None)  # for token_counter="model"
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the factory looks for in a reader: its model, the prompts that suit it."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._reader, name)
 
     def update(self, request: UpdateRequest) -> Reply:
         """Ungated; a batch runs in an event loop."""

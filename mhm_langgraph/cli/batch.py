@@ -12,6 +12,7 @@ from typer import Argument, Option
 from mhm_langgraph import MHMError, Settings, SettingsError
 from mhm_langgraph.batch import Engine, Limits, Local, Progress, Ray, run_batch
 from mhm_langgraph.cli.ask import FAILED, INTERRUPTED, MISTAKE, fail
+from mhm_langgraph.cli.checks import number_of_heads
 from mhm_langgraph.cli.progress import Meter
 
 __all__ = ["batch"]
@@ -24,7 +25,9 @@ def batch(
         str, Argument(metavar="JOBS", help="JSONL, CSV or Parquet: id, source or document, question.")
     ],
     out: Annotated[str, Option(metavar="DIR", help="Where results and unfinished jobs are kept.")],
-    model: Annotated[str, Option(help="extractive (offline), or as openai:gpt-4.1-mini.")] = "extractive",
+    model: Annotated[
+        str, Option(help="extractive (offline), local (a small model), or as openai:gpt-4.1-mini.")
+    ] = "extractive",
     base_url: Annotated[str | None, Option(help="OpenAI-compatible server, for openai:NAME.")] = None,
     concurrency: Annotated[int, Option(help="Jobs that run at once, in each worker.")] = 8,
     root: Annotated[
@@ -57,13 +60,21 @@ def batch(
     address: Annotated[
         str | None, Option(help="A running Ray cluster. [default: one on this machine]")
     ] = None,
-    heads: Annotated[int, Option(help="Number of heads.")] = _DEFAULT.heads,
+    heads: Annotated[
+        Any,
+        Option(parser=number_of_heads, metavar="INTEGER|auto", help="Number of heads; auto: by the length."),
+    ] = str(_DEFAULT.heads),
+    memory_tokens: Annotated[
+        int, Option(help="Size of all heads together, for auto.")
+    ] = _DEFAULT.memory_tokens,
     head_tokens: Annotated[int, Option(help="Size of a head, in tokens.")] = _DEFAULT.head_tokens,
     chunk_tokens: Annotated[int, Option(help="Size of a chunk, in tokens.")] = _DEFAULT.chunk_tokens,
     answer_tokens: Annotated[int, Option(help="Size of the answer, in tokens.")] = _DEFAULT.answer_tokens,
     selector: Annotated[str, Option(help="lru, random or relevance.")] = _DEFAULT.selector,
     seed: Annotated[int, Option(help="Seed of the random selector.")] = _DEFAULT.seed,
-    prompts: Annotated[str, Option(help="standard, or compact for small models.")] = _DEFAULT.prompts,
+    prompts: Annotated[
+        str | None, Option(help="standard, or compact for small models. [default: what suits the model]")
+    ] = None,
     token_counter: Annotated[
         str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
     ] = None,
@@ -78,8 +89,9 @@ def batch(
     options: dict[str, Any] = {
         "model": model, "base_url": base_url, "concurrency": concurrency, "root": root,
         "retry_failed": retry_failed, "checkpoints": checkpoints, "keep_threads": keep_threads,
-        "heads": heads, "head_tokens": head_tokens, "chunk_tokens": chunk_tokens,
-        "answer_tokens": answer_tokens, "selector": selector, "seed": seed, "prompts": prompts,
+        "heads": heads, "head_tokens": head_tokens, "memory_tokens": memory_tokens,
+        "chunk_tokens": chunk_tokens, "answer_tokens": answer_tokens, "selector": selector,
+        "seed": seed, "prompts": prompts,
         "token_counter": token_counter, "call_timeout": call_timeout, "max_retries": max_retries,
     }  # fmt: skip
     try:
