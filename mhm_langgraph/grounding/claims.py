@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from mhm_langgraph.grounding.numbers import SCALES, WORD_VALUES, number_value, spelt_value
 from mhm_langgraph.grounding.words import TOKEN, plain, stem, word_forms, words
@@ -41,6 +42,7 @@ _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(0[1-9]|1[0-2])-(\d\d)(?!\d)")
 _YEARS = re.compile(r"(?<!\d)(\d\d)(\d\d)[-–—/](\d\d)(?!\d)")
 _SPACED = re.compile(r"(?<![\d.,'])\d{1,3}(?: \d{3})+(?![\d.,']?\d)")
 _OPENS = frozenset("“”\"«»‹›„:;—–([{…!?•*#|/「『")  # what a capital stands after for grammar's sake
+_COMPOUND = re.compile(r"[^\W_]+(?:-[^\W_]+)+")
 _LABEL = re.compile(r"[^.!?:]{1,50}:(?=\s|$|\*)")
 
 
@@ -51,8 +53,7 @@ def _common() -> frozenset[str]:
     return frozenset(word for line in text.splitlines() if line[:1] != "#" for word in line.split())
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     text: str  # without accents, case kept
     low: str
     before: str  # what stands between the token before and this one
@@ -191,7 +192,8 @@ def evidence(text: str) -> frozenset[str]:
     tokens = TOKEN.findall(text)
     known: set[str] = set().union(*(word_forms(token)[1] for token in set(tokens)))
     known.update(match[0].replace(" ", "") for match in _SPACED.finditer(text))
-    known.update(compound.replace("-", "") for compound in re.findall(r"[^\W_]+(?:-[^\W_]+)+", text))
+    hyphened = (word for word in text.split() if "-" in word)
+    known.update(c.replace("-", "") for word in hyphened for c in _COMPOUND.findall(word))
     known.update(century + end for century, _, end in _YEARS.findall(text))
     for _, month, _ in _ISO_DATE.findall(text):
         known |= {month.lstrip("0"), stem(_MONTHS[int(month) - 1])}

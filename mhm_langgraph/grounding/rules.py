@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -47,7 +47,7 @@ class Evidence:
     @cached_property
     def known(self) -> frozenset[str]:
         """What the chunk, the memory and the question hold, as `evidence` reads it."""
-        return frozenset().union(*map(evidence, (self.chunk, *self.memory, self.question)))
+        return evidence(self.chunk).union(*map(_head_evidence, (*self.memory, self.question)))
 
     @cached_property
     def run_on(self) -> str:
@@ -69,11 +69,22 @@ class Evidence:
         """What each two neighbouring sentences of the chunk hold, and each head."""
         single = [evidence(sentence) for sentence, _ in _pieces(self.chunk) if sentence]
         pairs = [one | two for one, two in pairwise(single)] if len(single) > 1 else single
-        return [*pairs, *map(evidence, filter(None, self.memory))]
+        return [*pairs, *map(_head_evidence, filter(None, self.memory))]
 
     @cached_property
-    def _read(self) -> list[list[str]]:
-        return [words(text) for text in (self.chunk, *self.memory)]
+    def _read(self) -> list[Sequence[str]]:
+        return [words(self.chunk), *map(_head_words, self.memory)]
+
+
+@lru_cache(maxsize=64)
+def _head_evidence(text: str) -> frozenset[str]:
+    """As `evidence`; all heads but one are the same at the next step."""
+    return evidence(text)
+
+
+@lru_cache(maxsize=64)
+def _head_words(text: str) -> tuple[str, ...]:
+    return tuple(words(text))
 
 
 class GroundingRule(Protocol):
