@@ -1,4 +1,4 @@
-"""How often the grounding rules are wrong, on real texts: `python -m benchmarks.grounding --data ../shared/data`."""
+"""How often the grounding rules are wrong, on real texts: `python -m benchmarks.grounding --data FOLDER`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def measure(given: Sequence[Passage], names: set[str], rule: str, seed: int = 0)
     Returns:
         The rates.
     """
-    rates, generator = Rates(rule), random.Random(seed)
+    rates, generator = Rates(rule), random.Random(seed)  # noqa: S311  # not for secrets
     for passage in given:
         evidence = Evidence(passage.text)
         for sentence, following in zip(passage.sentences, [*passage.sentences[1:], ""], strict=True):
@@ -125,8 +125,8 @@ def _page(results: Sequence[Rates], times: dict[str, float], measured: dict[str,
     """The results for people."""
     lines = ["# Grounding rules, measured", "", *(f"- {key}: {value}" for key, value in measured.items()), ""]
     lines.append(
-        "A sentence is held to the chunk of 20,000 characters that it comes from. Flagged is right for what is "
-        "false, wrong for what is honest."
+        "A sentence is held to the chunk of 20,000 characters that it comes from. Flagged is right for what "
+        "is false, wrong for what is honest."
     )
     head = "| sentence | sentences | " + " | ".join(f"flagged by `{r.rule}`" for r in results) + " |"
     lines += ["", head, "|---|---|" + "---|" * len(results)]
@@ -142,7 +142,10 @@ def _page(results: Sequence[Rates], times: dict[str, float], measured: dict[str,
         shares = " | ".join(f"{100 * rates.rate(keys):.2f} %" for rates in results)
         lines.append(f"| {name} | {count} | {shares} |")
     took = ", ".join(f"`{rule}` {1000 * value:.1f} ms" for rule, value in times.items())
-    lines += ["", f"Time for a reply of 1,024 tokens, a chunk of 5,000 and four full heads (best of 10): {took}."]
+    lines += [
+        "",
+        f"Time for a reply of 1,024 tokens, a chunk of 5,000 and four full heads (best of 10): {took}.",
+    ]
     return "\n".join(lines) + "\n"
 
 

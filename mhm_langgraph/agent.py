@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, TracePolicy
 
 from mhm_langgraph.graph import MHMGraph
+from mhm_langgraph.grounding import GroundingRule, resolve_rule
 from mhm_langgraph.nodes import Loop
 from mhm_langgraph.readers import Prompts, Reader, resolve_reader
 from mhm_langgraph.readers.prompts import resolve_prompts
@@ -36,6 +37,8 @@ def create_mhm_agent(
     selector: Any = "lru",
     seed: int = 0,
     prompts: str | Prompts | None = None,
+    grounding: Literal["off", "flag", "reject"] = "off",
+    grounding_rule: Literal["names", "verbatim"] | GroundingRule = "names",
     token_counter: Any = None,
     sources: Any = None,
     base_url: str | None = None,
@@ -67,6 +70,12 @@ def create_mhm_agent(
         seed: Seed of the random selector.
         prompts: `"standard"`, `"compact"` for small models, or `Prompts` of your own. None is what suits
             the model: compact for `"local"`, else standard.
+        grounding: What is done with a reply's sentences that the text does not support, checked without a
+            model: `"off"`, `"flag"` (told in the event, the trace and the head), or `"reject"` (dropped;
+            a head of which nothing is left keeps its text). docs/beyond.md
+        grounding_rule: `"names"` (names, numbers and quotations occur in the chunk, the old heads or the
+            question), `"verbatim"` (for facts to be kept word for word: the wording occurs too, and what
+            belongs together stands together), or a function from a sentence and `Evidence` to a bool.
         token_counter: None (UTF-8 bytes / 4, no download), `"tiktoken"`, `"tiktoken:ENCODING"`,
             `"model"`, a tokenizer with `encode`, or a function from text to tokens.
         sources: What a run's `source` may name. None: any file (none at all in a LangGraph server);
@@ -102,6 +111,7 @@ def create_mhm_agent(
         “Ahab nailed a doubloon to the mast.”
     """
     own_selector, own_prompts = resolve_selector(selector), resolve_prompts(prompts)
+    own_rule = resolve_rule(grounding_rule)
     values: dict[str, Any] = {
         "heads": heads,
         "head_tokens": head_tokens,
@@ -109,6 +119,7 @@ def create_mhm_agent(
         "chunk_tokens": chunk_tokens,
         "answer_tokens": answer_tokens,
         "seed": seed,
+        "grounding": grounding,
         "call_timeout": call_timeout,
         "max_retries": max_retries,
         "stream_answer": stream_answer,
@@ -116,6 +127,8 @@ def create_mhm_agent(
     # What is the user's own has no name in the settings: a run's context may still name another.
     if own_selector is None:
         values["selector"] = selector
+    if own_rule is None:
+        values["grounding_rule"] = grounding_rule
     if own_prompts is None and prompts is not None:
         values["prompts"] = prompts
     settings = Settings.checked(values)
@@ -129,6 +142,7 @@ def create_mhm_agent(
         count=resolve_counter(token_counter, getattr(reader, "model", None)),
         selector=own_selector,
         prompts=own_prompts,
+        rule=own_rule,
     )
     return _compile(loop, checkpointer, store, name)
 

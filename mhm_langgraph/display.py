@@ -94,6 +94,8 @@ def event_line(event: Mapping[str, Any]) -> str:
         'step 3: head 1 from 9 to 12 tokens, chunk 30-40 of a.txt (3 tokens), 50% read, reply cut'
     """
     notes = [words for key, words in _NOTES.items() if event.get(key)]
+    if unsupported := event.get("unsupported"):
+        notes.append(f"{_count(len(unsupported), 'sentence')} unsupported")
     if event["type"] == "answered":
         return ", ".join([f"step {event['step']}: answered by {event['reader']}", *notes])
     if event["type"] != "head_updated":
@@ -122,6 +124,7 @@ class Tally:
         read: How much of the sources is read, in their own units.
         total: How much there is, None where a source does not know.
         empty: Replies that were empty, so that the head kept its text.
+        unsupported: Sentences of replies that the text did not support, where that is checked.
         source: Name of the source being read, None for a document.
         usage: What the model calls cost, as the last event tells it.
     """
@@ -131,6 +134,7 @@ class Tally:
     read: int = 0
     total: int | None = None
     empty: int = 0
+    unsupported: int = 0
     source: str | None = None
     usage: Mapping[str, int] | None = None
 
@@ -141,6 +145,7 @@ class Tally:
             self.chunks += 1
             self.tokens += event["chunk_tokens"]
             self.read, self.total, self.source = event["read"], event["total"], event["source"]
+            self.unsupported += len(event.get("unsupported", ()))
             self.empty += event["empty"]
 
     @property
@@ -162,6 +167,8 @@ class Tally:
             line += f" {_count(self.usage['calls'], 'model call')}: {sent:,} tokens in, {received:,} out."
         if self.empty:
             line += f" {_count(self.empty, 'reply', 'replies')} empty: the head kept its text."
+        if self.unsupported:
+            line += f" {_count(self.unsupported, 'sentence')} of replies not supported by the text."
         return line
 
 

@@ -27,7 +27,8 @@ def head_updated(
         usage: What the run has cost so far.
 
     Returns:
-        Plain values. `read` and `total` are in the source's own units, sizes in tokens.
+        Plain values. `read` and `total` are in the source's own units, sizes in tokens. `unsupported` is
+        there where writes are checked: sentences that the text did not support.
     """
     return {
         "type": "head_updated",
@@ -45,6 +46,7 @@ def head_updated(
         "retried": reply.retried,
         "retries": reply.retries,
         "usage": usage,
+        **({} if reply.unsupported is None else {"unsupported": list(reply.unsupported)}),
     }
 
 

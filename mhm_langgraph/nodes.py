@@ -11,6 +11,7 @@ from langgraph.runtime import get_runtime
 from mhm_langgraph.errors import SettingsError
 from mhm_langgraph.events import answered, head_updated, tell
 from mhm_langgraph.failures import aguarded, guarded
+from mhm_langgraph.grounding import GroundingRule, grounded
 from mhm_langgraph.readers import Prompts, Reader, Reply, UpdateRequest
 from mhm_langgraph.readers.prompts import PRESETS
 from mhm_langgraph.reading import Open, current_chunk, next_chunk, opener_with, start_reading, steps_of
@@ -40,6 +41,7 @@ class Loop:
         count: The token counter.
         selector: The user's own selector; None where the settings name one.
         prompts: The user's own prompts; None where the settings name them.
+        rule: The user's own grounding rule; None where the settings name it.
     """
 
     settings: Settings
@@ -48,6 +50,7 @@ class Loop:
     count: TokenCounter
     selector: HeadSelector | None = None
     prompts: Prompts | None = None
+    rule: GroundingRule | None = None
 
     def read_chunk(self, state: ReadState) -> dict[str, Any]:
         """Move on to the next chunk; at a run's first turn, open its sources first."""
@@ -162,6 +165,7 @@ class Loop:
     def _updated(self, state: StepState, request: UpdateRequest, reply: Reply) -> dict[str, Any]:
         """Write the head and tell of it."""
         reply = checked_reply(reply, self.reader, "update")
+        reply = grounded(request, reply, state["heads"], self._settings(), self.rule)
         write = head_write(state, request.head, reply, self.count)
         usage = add_usage(state["usage"], reply.usage)
         before = state["heads"][request.head]

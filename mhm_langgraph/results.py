@@ -50,6 +50,8 @@ def head_write(state: StepState, head: int, reply: Reply, count: TokenCounter) -
             "span": list(state["span"]),
             "source": reading["names"][reading["index"]],
         }
+        if reply.unsupported is not None and not reply.rejected:
+            write["unsupported"] = list(reply.unsupported)
     return write
 
 

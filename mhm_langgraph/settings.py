@@ -49,6 +49,12 @@ class Settings(BaseModel):
     prompts: Literal["standard", "compact"] = "standard"
     """Prompt preset: standard, or compact for small models."""
 
+    grounding: Literal["off", "flag", "reject"] = "off"
+    """What is done with sentences of a reply that the text does not support: nothing, flag, or reject."""
+
+    grounding_rule: Literal["names", "verbatim"] = "names"
+    """What makes a sentence supported: its names and numbers occur, or its wording does as well."""
+
     call_timeout: float = Field(default=300.0, gt=0, le=86_400, allow_inf_nan=False)
     """Seconds that a model call may take. A sync call to a model object of your own keeps its own limit."""
 

@@ -51,6 +51,8 @@ class Head(TypedDict):
     """Size of its text, in tokens."""
     selected: bool
     """Whether it is the head that this step rewrites."""
+    unsupported: NotRequired[list[str]]
+    """Its sentences that the text did not support, where writes are checked (`grounding="flag"`)."""
 
 
 @with_config(ConfigDict(strict=True))
@@ -69,6 +71,8 @@ class HeadWrite(TypedDict):
     """`[start, end]` of the chunk it was written from."""
     source: NotRequired[str | None]
     """Name of the chunk's source."""
+    unsupported: NotRequired[list[str]]
+    """Sentences of the new text that the text read did not support."""
 
 
 @_described
@@ -197,7 +201,9 @@ def _written(head: Head, write: HeadWrite) -> Head:
             f"Head {write['head']} is not selected at step {write['step']}, or was written there already: a "
             "step writes the selected head only, and only once."
         )
-    changed = {key: write[key] for key in ("text", "tokens", "span", "source") if key in write}
+    changed = {key: write[key] for key in ("text", "tokens", "span", "source", "unsupported") if key in write}
+    if "text" in write:  # what was said of the old text is not true of the new one
+        head = {key: value for key, value in head.items() if key != "unsupported"}  # type: ignore[assignment]  # as below
     return {**head, **changed, "updated_at": write["step"], "selected": False}  # type: ignore[typeddict-item]  # keys are Head's
 
 

@@ -60,6 +60,12 @@ def ask(
     prompts: Annotated[
         str | None, Option(help="standard, or compact for small models. [default: what suits the model]")
     ] = None,
+    grounding: Annotated[
+        str, Option(help="Sentences that the text does not support: off, flag or reject.")
+    ] = _DEFAULT.grounding,
+    grounding_rule: Annotated[
+        str, Option(help="What supports one: names, or verbatim wording.")
+    ] = _DEFAULT.grounding_rule,
     token_counter: Annotated[
         str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
     ] = None,
@@ -85,6 +91,8 @@ def ask(
         "selector": selector,
         "seed": seed,
         "prompts": prompts,
+        "grounding": grounding,
+        "grounding_rule": grounding_rule,
         "token_counter": token_counter,
     }
     return _reported(Asked(sources or [], question, settings, db, thread, resume, as_json, verbose))

@@ -1,5 +1,6 @@
 """Grounded writes: what a reply asserts is looked up in what the reader was shown. No model call."""
 
+from mhm_langgraph.grounding.replies import grounded
 from mhm_langgraph.grounding.rules import (
     RULES,
     Evidence,
@@ -17,6 +18,7 @@ __all__ = [
     "Grounded",
     "GroundingRule",
     "ground",
+    "grounded",
     "names",
     "resolve_rule",
     "verbatim",

@@ -33,24 +33,35 @@ class Claim:
 
 
 # Never names, whatever their case and place: pronouns, titles of persons, the small words of a title.
-_NO_NAMES = frozenset(
-    "i i'm i'll i've i'd a an the and or but nor so yet of in on at to by for from with as is are was were be "
-    "mr mrs ms dr prof sir lady lord st jr sr vs no nos vol pp ch fig etc eg ie ad bc ce bce am pm".split()
+_SMALL_WORDS = (
+    "i i'm i'll i've i'd a an the and or but nor so yet of in on at to by for from with as is are was were "
+    "be mr mrs ms dr prof sir lady lord st jr sr vs no nos vol pp ch fig etc eg ie ad bc ce bce am pm"
 )
-_MONTHS = "january february march april may june july august september october november december".split()
+_NO_NAMES = frozenset(_SMALL_WORDS.split())
+_YEAR = "january february march april may june july august september october november december"
+_MONTHS = _YEAR.split()
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(0[1-9]|1[0-2])-(\d\d)(?!\d)")
 _YEARS = re.compile(r"(?<!\d)(\d\d)(\d\d)[-–—/](\d\d)(?!\d)")
 _SPACED = re.compile(r"(?<![\d.,'])\d{1,3}(?: \d{3})+(?![\d.,']?\d)")
-_OPENS = frozenset("“”\"«»‹›„:;—–([{…!?•*#|/「『")  # what a capital stands after for grammar's sake
+_OPENS = frozenset('“”"«»‹›„:;—–([{…!?•*#|/「『')  # what a capital stands after for grammar's sake
 _COMPOUND = re.compile(r"[^\W_]+(?:-[^\W_]+)+")
 _LABEL = re.compile(r"[^.!?:]{1,50}:(?=\s|$|\*)")
+
+
+_OF_TEXTS = (
+    "additionally answer author background bullet chapter characters chunk conclusion context details "
+    "document evidence excerpt facts head headings info key memory mentions moreover narrator notes overall "
+    "overview paragraph passage protagonist question quotes reader section sentence snippet speaker "
+    "storyline summary text timeline title topic unknown update user"
+)  # what replies begin with when they speak of the text
 
 
 @cache
 def _common() -> frozenset[str]:
     """Stems of words that English writes small: no names where grammar makes them tall."""
     text = files("mhm_langgraph.grounding").joinpath("common_words.txt").read_text(encoding="utf-8")
-    return frozenset(word for line in text.splitlines() if line[:1] != "#" for word in line.split())
+    listed = (word for line in text.splitlines() if line[:1] != "#" for word in line.split())
+    return frozenset({*listed, *map(stem, _OF_TEXTS.split())})
 
 
 class _Token(NamedTuple):
@@ -128,10 +139,10 @@ def _number(run: Sequence[_Token]) -> list[Claim]:
     readings = [word_forms(part.low)[1] for part in parts]
     if len(parts) == 1:
         return [Claim(parts[0].text, tuple((reading,) for reading in sorted(readings[0])))]
-    total = spelt_value(_values(parts))
-    return [
-        Claim(" ".join(part.text for part in parts), ((total,), tuple(word_forms(p.low)[0][0] for p in parts)))
-    ]
+    forms: list[tuple[str, ...]] = [(spelt_value(_values(parts)),)]
+    if not any(part.low in SCALES for part in parts):  # a list
+        forms.append(tuple(word_forms(part.low)[0][0] for part in parts))
+    return [Claim(" ".join(part.text for part in parts), tuple(forms))]
 
 
 def _values(parts: Sequence[_Token]) -> list[float]:
@@ -188,7 +199,7 @@ def evidence(text: str) -> frozenset[str]:
         >>> sorted(evidence("Twenty-three of KX-4471"))
         ['20', '23', '3', '4471', 'kx', 'kx4471', 'of', 'three', 'twenty', 'twentythree']
     """
-    text = plain(text).lower()
+    text = " ".join(plain(text).lower().split())  # a number of several words may stand on two lines
     tokens = TOKEN.findall(text)
     known: set[str] = set().union(*(word_forms(token)[1] for token in set(tokens)))
     known.update(match[0].replace(" ", "") for match in _SPACED.finditer(text))
@@ -200,8 +211,9 @@ def evidence(text: str) -> frozenset[str]:
     return frozenset(known | set(_spelt(text)))
 
 
+_WORD = rf"(?:{'|'.join(WORD_VALUES)})"
 _SPELT = re.compile(
-    r"(?:\d[\d.,']*|{0})(?:(?:[ -]| and )(?:{0}))+".format(r"\b(?:" + "|".join(WORD_VALUES) + r")\b")
+    rf"(?:\d+(?:[.,']\d+)*(?=[ -](?:{'|'.join(SCALES)})\b)|\b{_WORD}\b)(?:(?:[ -]| and )\b{_WORD}\b)+"
 )
 
 
@@ -229,10 +241,7 @@ def quotes(sentence: str) -> list[list[str]]:
         [['the', 'white', 'whale'], ['she', 'blow'], ['it', 'her']]
     """
     return [
-        found
-        for quoted in _quoted(sentence)
-        for piece in _LEFT_OUT.split(quoted)
-        if (found := words(piece))
+        found for quoted in _quoted(sentence) for piece in _LEFT_OUT.split(quoted) if (found := words(piece))
     ]
 
 

@@ -10,36 +10,32 @@ __all__ = ["ORDINALS", "SCALES", "WORD_VALUES", "number_value", "spelt_value"]
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+    "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+)
 SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 """What multiplies the number before it."""
 
 WORD_VALUES = {
-    **{word: value for value, word in enumerate(_UNITS)},
-    **{word: 10 * tens for tens, word in enumerate(_TENS, start=2)},
+    **{word: value for value, word in enumerate(_UNITS.split())},
+    **{word: 10 * tens for tens, word in enumerate(_TENS.split(), start=2)},
     **SCALES,
     "dozen": 12,
 }
 """Numbers as English words."""
 
-ORDINALS = {
-    word: value
-    for value, word in enumerate(
-        (
-            "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
-            "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-        ).split(),
-        start=1,
-    )
-}
+ORDINALS = {word: value for value, word in enumerate(_ORDINALS.split(), start=1)}
 """Ordinal numbers as English words."""
 
 _NUMBER = re.compile(r"(\d+(?:[.,']\d+)*)(st|nd|rd|th|s|[a-z]{1,3})?$")
-_UNIT_SIGNS = frozenset(
-    "st nd rd th s m cm mm km ft in yd mi kg g mg lb oz t l ml am pm a p h hr min sec ms d w k bn mn x c f hz "
-    "khz mhz ghz kw mw gb mb kb mph kmh".split()
+_UNITS_OF_MEASURE = (
+    "st nd rd th s m cm mm km ft in yd mi kg g mg lb oz t l ml am pm a p h hr min sec ms d w k bn mn x c f "
+    "hz khz mhz ghz kw mw gb mb kb mph kmh"
 )
+_UNIT_SIGNS = frozenset(_UNITS_OF_MEASURE.split())
 
 
 def number_value(token: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -23,6 +23,7 @@ __all__ = [
     "names",
     "resolve_rule",
     "verbatim",
+    "without",
 ]
 
 _WRAPPED = 45  # characters of a line that was broken to fit a page, at least
@@ -130,9 +131,9 @@ def verbatim(sentence: str, given: Evidence) -> bool:
     question does not count: it holds the names that a wrong fact would be bound to.
 
     Example:
-        >>> given = Evidence("The code of the Oslo gate is 7319. It rained. The code of the Rome gate is 4410.")
-        >>> false = "The code of the Rome gate is 7319."
-        >>> names(false, given), verbatim(false, given), verbatim("The code of the Rome gate is 4410.", given)
+        >>> given = Evidence("The Oslo gate has the code 7319. It rained. The Rome gate has 4410.")
+        >>> false = "The Rome gate has the code 7319."
+        >>> names(false, given), verbatim(false, given), verbatim("The Rome gate has 4410.", given)
         (True, False, True)
     """
     found = _trigrams(words(sentence))
@@ -164,7 +165,7 @@ class Grounded:
 
 
 def ground(reply: str, given: Evidence, rule: GroundingRule) -> Grounded:
-    """Hold each sentence of a reply to a rule.
+    r"""Hold each sentence of a reply to a rule.
 
     Args:
         reply: The new text of a head.
@@ -175,7 +176,7 @@ def ground(reply: str, given: Evidence, rule: GroundingRule) -> Grounded:
         What is supported, with its lines and marks as they were, and what is not.
 
     Example:
-        >>> ground("- Ahab lost a leg.\\n- Pip lost $40.", Evidence("Ahab lost a leg. So did Pip."), names)
+        >>> ground("- Ahab lost a leg.\n- Pip lost $40.", Evidence("Ahab lost a leg. So did Pip."), names)
         Grounded(kept='- Ahab lost a leg.', unsupported=['Pip lost $40.'])
     """
     kept, unsupported, mark = [], [], ""
@@ -191,6 +192,18 @@ def ground(reply: str, given: Evidence, rule: GroundingRule) -> Grounded:
             if kept and piece.endswith("\n") and not kept[-1].endswith("\n"):
                 kept[-1] = kept[-1].rstrip() + "\n"
     return Grounded("".join(kept).strip() if unsupported else reply, unsupported)
+
+
+def without(text: str, unsupported: Collection[str]) -> str:
+    """A head's text without what has been found unsupported: to be copied does not make it true.
+
+    Example:
+        >>> without("Ahab sailed. Flask paid.", ["Flask paid."])
+        'Ahab sailed. '
+    """
+    if not unsupported:
+        return text
+    return "".join(piece for sentence, piece in _pieces(text) if not sentence or sentence not in unsupported)
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
@@ -209,7 +222,7 @@ def _lines(text: str) -> Iterator[str]:
     """Lines that stand by themselves; those broken to fit a page are put together."""
     held = ""
     lines = text.splitlines(keepends=True)
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
         held += line
         bare = line.rstrip()
         wrapped = len(bare) >= _WRAPPED or following[:1].islower()
@@ -239,6 +252,6 @@ def resolve_rule(rule: object) -> GroundingRule | None:
     if callable(rule) and not isinstance(rule, type):
         return rule
     raise SettingsError(
-        f"grounding_rule={shown(rule)} is not allowed: pass 'names', 'verbatim', or a function from a sentence "
-        "and Evidence to whether it is supported."
+        f"grounding_rule={shown(rule)} is not allowed: pass 'names', 'verbatim', or a function from a "
+        "sentence and Evidence to whether it is supported."
     )

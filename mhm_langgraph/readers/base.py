@@ -113,6 +113,8 @@ class Reply:
         cut: Whether the reply was cut by a limit, the model's or the head's.
         retried: Whether an empty reply was asked for once more.
         retries: How many calls failed and were made again. They are not in `usage`.
+        unsupported: Sentences that the grounding check found unsupported; None where there was no check.
+        rejected: Whether those sentences have been taken out of `text`.
     """
 
     text: str
@@ -120,6 +122,8 @@ class Reply:
     cut: bool = False
     retried: bool = False
     retries: int = 0
+    unsupported: Sequence[str] | None = None
+    rejected: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ FLOORS = [
         "selection",
         "sources",
         "readers",
+        "grounding",
         "reading",
         "events",
         "local",

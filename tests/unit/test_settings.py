@@ -44,7 +44,13 @@ def test_every_number_has_bounds_where_studio_shows_them(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "allowed"), [("selector", {"lru", "random", "relevance"}), ("prompts", {"standard", "compact"})]
+    ("name", "allowed"),
+    [
+        ("selector", {"lru", "random", "relevance"}),
+        ("prompts", {"standard", "compact"}),
+        ("grounding", {"off", "flag", "reject"}),
+        ("grounding_rule", {"names", "verbatim"}),
+    ],
 )
 def test_every_choice_lists_what_is_allowed(name: str, allowed: set[str]) -> None:
     assert set(SCHEMA[name]["enum"]) == allowed
