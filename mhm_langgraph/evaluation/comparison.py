@@ -128,6 +128,8 @@ def _compared(ours: Sequence[float], theirs: Sequence[float], resamples: int) ->
 def _difference(differences: Any, resamples: int) -> tuple[float, float, float]:
     """The 95% interval of a mean difference, and the p-value of flipping signs."""
     numpy, stats = scientific()
+    if len(differences) == 1:  # one sample tells nothing
+        return float(differences[0]), float(differences[0]), 1.0
     options = {"vectorized": True, "n_resamples": resamples, "rng": numpy.random.default_rng(_SEED)}
     if numpy.ptp(differences) == 0:  # nothing to draw from
         low = high = float(differences[0])

@@ -27,7 +27,7 @@ _VERDICTS = {"yes", "no", "maybe", "noanswer"}
 _ALL_OR_NOTHING = {"yes", "no", "noanswer"}  # HotpotQA gives no part of F1 for these
 
 _MARKS = f"[{re.escape(string.punctuation)}]"
-_GAP = rf"(?:{_MARKS}|\s|\b(?:a|an|the)\b)+"
+_GAP = rf"{_MARKS}*\s(?:{_MARKS}|\s|(?:a|an|the){_MARKS}*\s)*"
 _INSIDE_NUMBER = ".,:"  # between digits these part nothing: 7 does not stand in 1,750 or 7.5
 
 _BOXED = re.compile(r"\\f?boxed\s*\{")
@@ -77,15 +77,17 @@ def says(text: str, answers: Sequence[str], *, all_needed: bool = False) -> bool
         >>> says("It was the Chief of Protocol.", ["chief of protocol"]), says("I do not know", ["no"])
         (True, True)
     """
-    plain = normalise(text)
-    return (all if all_needed else any)(_plain(answer) in plain for answer in answers)
+    normal, lower = normalise(text), text.lower()
+    return (all if all_needed else any)(
+        _plain(answer) in (normal if normalise(answer) else lower) for answer in answers
+    )
 
 
 def says_words(text: str, answers: Sequence[str], *, all_needed: bool = False) -> bool:
     """The same with whole words: the answer may be part of no longer word or number.
 
-    What punctuation parts counts as words of its own, so that `Paris` stands in `Paris-based` and in
-    `Paris's`, and `7` does not stand in `1750` or `7.5`.
+    A word ends at punctuation too, so that `Paris` stands in `Paris-based` and in `Paris's`; `7` does not
+    stand in `1750` or `7.5`. What is said in whole words is always said as `says` counts it.
 
     Args:
         text: The text.
@@ -114,16 +116,18 @@ def found(text: str, answers: Sequence[str]) -> list[bool]:
 
 
 def _stands_in(lower: str, answer: str) -> bool:
-    return any(
-        _is_edge(lower, match.start() - 1, -1) and _is_edge(lower, match.end(), 1)
-        for match in _pattern(answer).finditer(lower)
-    )
+    pattern, place = _pattern(answer), 0
+    while match := pattern.search(lower, place):
+        if _is_edge(lower, match.start() - 1, -1) and _is_edge(lower, match.end(), 1):
+            return True
+        place = match.start() + 1  # not its end: the next may begin within it
+    return False
 
 
 def _is_edge(text: str, place: int, step: int) -> bool:
-    """Whether no word or number goes on at a place, looked at from inside (`step` away from it)."""
+    """Whether no word or number goes on at a place just outside a match; `step` leads away from it."""
     inside, near, far = (_at(text, place + move * step) for move in (-1, 0, 1))
-    if not (inside.isalnum()):
+    if not inside.isalnum():
         return True
     return not near.isalnum() and not (inside.isdigit() and near in _INSIDE_NUMBER and far.isdigit())
 

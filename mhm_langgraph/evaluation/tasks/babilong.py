@@ -28,8 +28,9 @@ VARIANTS = tuple(f"qa{number}" for number in range(1, 11))
 def open_babilong(request: Request, data: str | Path | None) -> SampleSet:
     """Samples of the task; see `open_task`."""
     path = folder(data)
-    published = {} if (path / BOOKS).is_dir() else find_babilong_files(path, request)
-    return open_babilong_files(request, published) if published else _open(request, path)
+    if (path / BOOKS).is_dir():
+        return _open(request, path)
+    return open_babilong_files(request, find_babilong_files(path, request))
 
 
 def _open(request: Request, path: Path) -> SampleSet:

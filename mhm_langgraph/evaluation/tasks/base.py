@@ -34,7 +34,7 @@ _CHARACTERS_PER_TOKEN = 4  # where the search for a size begins
 _AIM = 0.9975  # of the length; whatever ends in [_GOOD, 1] is taken
 _GOOD = 0.995
 _SHORT = 0.98  # less than this, with all text used, and there was not enough text
-_TRIES = 8
+_TRIES = 12
 
 
 def parse_length(text: str | int) -> int:
@@ -92,7 +92,7 @@ class Request:
     count: TokenCounter
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SampleSet(Sequence[Sample]):
     """Samples that are built when they are asked for, and not kept.
 
@@ -108,7 +108,7 @@ class SampleSet(Sequence[Sample]):
     """
 
     request: Request
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] = field(repr=False)
     build: Callable[[int], Sample] = field(repr=False)
     description: str
     files: Mapping[str, str] = field(repr=False)
@@ -146,7 +146,7 @@ def fit(build: Callable[[int], Draft], request: Request, *, what: str) -> tuple[
     """The context that comes closest to the length asked for, never over it.
 
     A counter may be slow, so whole contexts are counted, a few times: the size in characters is led to the
-    length by proportion.
+    length by proportion, and by halving where that does not help.
 
     Args:
         build: Builds a context of about so many characters.
@@ -161,6 +161,7 @@ def fit(build: Callable[[int], Draft], request: Request, *, what: str) -> tuple[
     """
     length, count = request.length, request.count
     size, best, best_tokens = length * _CHARACTERS_PER_TOKEN, None, 0
+    fits, over, seen = 0, 0, -1  # sizes that were tried: the largest that fits, the smallest that does not
     for _ in range(_TRIES):
         draft = build(size)
         tokens = count(draft.text)
@@ -168,7 +169,11 @@ def fit(build: Callable[[int], Draft], request: Request, *, what: str) -> tuple[
             best, best_tokens = draft, tokens
         if _GOOD * length <= tokens <= length or (draft.whole and tokens < length):
             break
-        size = max(1, size + int((_AIM * length - tokens) * len(draft.text) / max(tokens, 1)))
+        fits, over = (fits, size) if tokens > length else (size, over)
+        size += int((_AIM * length - tokens) * len(draft.text) / max(tokens, 1))
+        if over and (tokens == seen or not fits < size < over):
+            size = (fits + over) // 2  # whole documents come and go: proportion alone stands still
+        seen = tokens
     if best is None:
         raise SettingsError(
             f"length={format_length(length)} is too short: what the answer stands on has "

@@ -11,7 +11,7 @@ from mhm_langgraph import SettingsError
 from mhm_langgraph.evaluation.records import Sample
 from mhm_langgraph.evaluation.tasks.answers import babi_answers
 from mhm_langgraph.evaluation.tasks.base import Request, SampleSet, format_length
-from mhm_langgraph.evaluation.tasks.data import QUESTIONS, digests
+from mhm_langgraph.evaluation.tasks.data import BOOKS, QUESTIONS, digests
 from mhm_langgraph.evaluation.tasks.rows import open_rows
 
 __all__ = ["find_babilong_files", "find_eval_file", "open_babilong_files", "open_eval_file"]
@@ -72,29 +72,33 @@ def find_babilong_files(data: Path, request: Request) -> dict[str, Path]:
     """BABILong's file of each variant: such as `qa1/8k.json` or `8k/qa1-00000-of-00001.parquet`.
 
     Returns:
-        The files by variant; empty where there is none at all.
+        The files by variant.
 
     Raises:
-        SettingsError: There are files, but not of this length and every variant.
+        SettingsError: There is none of this length for one of the variants.
     """
     if data.is_file():
-        return dict.fromkeys(request.variants, data) if len(request.variants) == 1 else {}
+        if len(request.variants) == 1:
+            return {request.variants[0]: data}
+        raise SettingsError(f"{str(data)!r} is one file: say of which variant it is, as variants=['qa1'].")
     label = format_length(request.length).lower()
-    found = {variant: _babilong_file(data, variant, label) for variant in request.variants}
+    paths = sorted(path for path in data.rglob("*") if path.suffix in _SUFFIXES)
+    found = {variant: _babilong_file(paths, variant, label) for variant in request.variants}
     missing = [variant for variant, path in found.items() if path is None]
-    if len(missing) < len(found) and missing:
+    if missing:
         raise SettingsError(
-            f"{str(data)!r} holds no BABILong file of length {label} for {', '.join(missing)}."
+            f"{str(data)!r} holds neither a folder {BOOKS!r} nor BABILong's rows of length {label} for "
+            f"{', '.join(missing)}: docs/evaluation.md says how a data folder is laid out."
         )
     return {variant: path for variant, path in found.items() if path is not None}
 
 
-def _babilong_file(data: Path, variant: str, label: str) -> Path | None:
-    """`**/VARIANT/LENGTH*` or `**/LENGTH/VARIANT*`, the name ending there or in a shard's number."""
-    for first, second in ((variant, label), (label, variant)):
-        for path in sorted(data.rglob("*")):
-            is_it = re.fullmatch(rf"(?i){second}(?:-\d+-of-\d+)?", path.stem)
-            if is_it and path.suffix in _SUFFIXES and path.parent.name.lower() == first.lower():
+def _babilong_file(paths: Sequence[Path], variant: str, label: str) -> Path | None:
+    """`**/VARIANT/LENGTH.*` or `**/LENGTH/VARIANT.*`; a shard's number may follow."""
+    for parent, name in ((variant, label), (label, variant)):
+        named = re.compile(rf"{name}(?:-\d+-of-\d+)?")
+        for path in paths:
+            if path.parent.name.lower() == parent and named.fullmatch(path.stem.lower()):
                 return path
     return None
 

@@ -66,7 +66,11 @@ class _JsonRows(Sequence[Mapping[str, Any]]):
         start, end = self._spans[index]
         with self._path.open("rb") as file:
             file.seek(start)
-            return json.loads(file.read(end - start))
+            content = file.read(end - start)
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise SettingsError(f"row {index} of {self._path.name} is not JSON: {error!s:.200}.") from error
 
 
 def _objects(content: mmap.mmap) -> Iterator[tuple[int, int]]:

@@ -63,14 +63,16 @@ class _Documents:
 
     def about(self, size: int) -> list[Paragraph]:
         """Paragraphs of about so many characters together, gold first."""
-        chosen, left = list(self.gold), size - sum(map(_size, self.gold))
-        for place, paragraph in enumerate(self.others):
-            if _size(paragraph) > left:
-                # The one that fills the gap best: contexts of a few thousand tokens end in a long one else.
-                fitting = [other for other in self.others[place:] if _size(other) <= left]
-                return [*chosen, max(fitting, key=_size)] if fitting else chosen
-            chosen.append(paragraph)
-            left -= _size(paragraph)
+        left, taken = size - sum(map(_size, self.gold)), 0
+        while taken < len(self.others) and _size(self.others[taken]) <= left:
+            left -= _size(self.others[taken])
+            taken += 1
+        chosen, rest = [*self.gold, *self.others[:taken]], list(self.others[taken:])
+        # Those that fill what is left best: a context of a few thousand tokens may end in a long one else.
+        while fitting := [paragraph for paragraph in rest if _size(paragraph) <= left]:
+            chosen.append(max(fitting, key=_size))
+            rest.remove(chosen[-1])
+            left -= _size(chosen[-1])
         return chosen
 
 
