@@ -45,6 +45,8 @@ def create_mhm_agent(
     call_timeout: float = 300.0,
     max_retries: int = 5,
     stream_answer: bool = False,
+    update_gate: bool = False,
+    exit_gate: bool = False,
     checkpointer: Checkpointer = None,
     store: BaseStore | None = None,
     name: str = "mhm",
@@ -90,13 +92,17 @@ def create_mhm_agent(
             prompts larger than the window fail at once.
         stream_answer: Whether the answer's tokens reach `stream_mode="messages"`, this graph's and
             its host's, as the model writes them. Those of the updates never do.
+        update_gate: Whether the reader may say that a chunk holds nothing for the question: a reply of a
+            few tokens, after which the head stays and keeps its turn.
+        exit_gate: Whether the reader may say that memory suffices: the rest of the text is not read, and
+            the output's `exited` says how much was. Without a question neither gate is on.
         checkpointer: As in `StateGraph.compile`; with one, a thread is a memory that lasts.
         store: As in `StateGraph.compile`.
         name: The graph's name, as a host graph and a trace show it.
 
     Returns:
         A compiled graph. Its input is `question`, with `document` (the text) or `source` (its name);
-        its output `answer`, `heads`, `step` and `usage`.
+        its output `answer`, `heads`, `step` and `usage`, and with `exit_gate` `exited`.
 
     Raises:
         SettingsError: A setting is wrong; the message names it, its value and what is allowed.
@@ -123,6 +129,8 @@ def create_mhm_agent(
         "call_timeout": call_timeout,
         "max_retries": max_retries,
         "stream_answer": stream_answer,
+        "update_gate": update_gate,
+        "exit_gate": exit_gate,
     }
     # What is the user's own has no name in the settings: a run's context may still name another.
     if own_selector is None:

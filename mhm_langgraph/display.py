@@ -30,6 +30,7 @@ _SOURCE_COLUMNS = 12  # what a source's name may take of the text's room
 _LONGEST = 1000  # characters of a head that can be among them
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NOTES = {"cut": "reply cut", "retried": "asked twice", "empty": "reply empty"}
+_GATES = {"skip": "nothing for the question", "exit": "memory suffices"}
 
 
 def printable(text: str) -> str:
@@ -96,6 +97,7 @@ def event_line(event: Mapping[str, Any]) -> str:
     notes = [words for key, words in _NOTES.items() if event.get(key)]
     if unsupported := event.get("unsupported"):
         notes.append(f"{_count(len(unsupported), 'sentence')} unsupported")
+    notes += [_GATES[event["gated"]]] if event.get("gated") else []
     if event["type"] == "answered":
         return ", ".join([f"step {event['step']}: answered by {event['reader']}", *notes])
     if event["type"] != "head_updated":
@@ -127,6 +129,8 @@ class Tally:
         unsupported: Sentences of replies that the text did not support, where that is checked.
         source: Name of the source being read, None for a document.
         usage: What the model calls cost, as the last event tells it.
+        skipped: Chunks that held nothing for the question.
+        exited: Whether memory sufficed before the end.
     """
 
     chunks: int = 0
@@ -137,6 +141,8 @@ class Tally:
     unsupported: int = 0
     source: str | None = None
     usage: Mapping[str, int] | None = None
+    skipped: int = 0
+    exited: bool = False
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Count one event in."""
@@ -147,6 +153,8 @@ class Tally:
             self.read, self.total, self.source = event["read"], event["total"], event["source"]
             self.unsupported += len(event.get("unsupported", ()))
             self.empty += event["empty"]
+            self.skipped += event.get("gated") == "skip"
+        self.exited = self.exited or event.get("exited", False)
 
     @property
     def amount(self) -> str:
@@ -169,6 +177,11 @@ class Tally:
             line += f" {_count(self.empty, 'reply', 'replies')} empty: the head kept its text."
         if self.unsupported:
             line += f" {_count(self.unsupported, 'sentence')} of replies not supported by the text."
+        if self.skipped:
+            line += f" {_count(self.skipped, 'chunk')} held nothing for the question."
+        if self.exited:
+            share = f" after {100 * self.read // self.total}%" if self.total else ""
+            line += f" Memory sufficed{share}: the rest was not read."
         return line
 
 

@@ -8,13 +8,18 @@ from langgraph.config import get_stream_writer
 from langsmith import get_current_run_tree
 
 from mhm_langgraph.readers.base import Reply, UpdateRequest
-from mhm_langgraph.state import Head, HeadWrite, Reading, Usage
+from mhm_langgraph.state import Exited, Head, HeadRelease, HeadWrite, Reading, Usage
 
 __all__ = ["answered", "head_updated", "tell"]
 
 
 def head_updated(
-    request: UpdateRequest, reply: Reply, write: HeadWrite, head: Head, reading: Reading, usage: Usage
+    request: UpdateRequest,
+    reply: Reply,
+    write: HeadWrite | HeadRelease,
+    head: Head,
+    reading: Reading,
+    usage: Usage,
 ) -> dict[str, Any]:
     """The event after a head's turn.
 
@@ -30,6 +35,7 @@ def head_updated(
         Plain values. `read` and `total` are in the source's own units, sizes in tokens. `unsupported` is
         there where writes are checked: sentences that the text did not support.
     """
+    gated = {"gated": reply.gate or None} if request.gates else {}
     return {
         "type": "head_updated",
         "step": request.step,
@@ -42,15 +48,18 @@ def head_updated(
         "head_tokens_before": head["tokens"],
         "head_tokens": write.get("tokens", head["tokens"]),
         "cut": reply.cut,
-        "empty": not reply.text,
+        "empty": not reply.text and not reply.gate,
         "retried": reply.retried,
         "retries": reply.retries,
         "usage": usage,
         **({} if reply.unsupported is None else {"unsupported": list(reply.unsupported)}),
+        **gated,
     }
 
 
-def answered(reply: Reply, step: int, reader: str, usage: Usage) -> dict[str, Any]:
+def answered(
+    reply: Reply, step: int, reader: str, usage: Usage, exited: Exited | None = None
+) -> dict[str, Any]:
     """The event after the answer.
 
     Args:
@@ -58,9 +67,10 @@ def answered(reply: Reply, step: int, reader: str, usage: Usage) -> dict[str, An
         step: How many steps the thread has taken.
         reader: What the reader says it is.
         usage: What the run has cost.
+        exited: Where the exit gate ended the reading.
 
     Returns:
-        Plain values.
+        Plain values; `exited`, `read` and `total` only where the text was not read to its end.
     """
     return {
         "type": "answered",
@@ -72,6 +82,7 @@ def answered(reply: Reply, step: int, reader: str, usage: Usage) -> dict[str, An
         "retries": reply.retries,
         "reader": reader,
         "usage": usage,
+        **({"exited": True, **exited} if exited else {}),
     }
 
 

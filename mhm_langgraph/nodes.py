@@ -16,12 +16,12 @@ from mhm_langgraph.readers import Prompts, Reader, Reply, UpdateRequest
 from mhm_langgraph.readers.prompts import PRESETS
 from mhm_langgraph.reading import Open, current_chunk, next_chunk, opener_with, start_reading, steps_of
 from mhm_langgraph.requests import answer_request, load_of, patience, turn_of, update_request
-from mhm_langgraph.results import FINISHED, checked_reply, head_write, selected
+from mhm_langgraph.results import FINISHED, checked_reply, ended, head_write, heeded, selected
 from mhm_langgraph.retention import best_heads
 from mhm_langgraph.selection import HeadSelector, named_selector
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import Budget, Chunk, Opener
-from mhm_langgraph.state import Reading, add_usage, empty_heads, no_usage
+from mhm_langgraph.state import Exited, Reading, add_usage, empty_heads, no_usage
 from mhm_langgraph.tokens import TokenCounter
 from mhm_langgraph.views import AnswerState, ReadState, StepState
 
@@ -56,18 +56,16 @@ class Loop:
         """Move on to the next chunk; at a run's first turn, open its sources first."""
         settings = self._settings()
         begins = not isinstance(state.get("source"), dict)  # the source is still as it was given
+        if state.get("exited") and not begins:
+            return ended(state)
         update = self._begin(state, settings) if begins else {}
         reading: Reading = update.get("source") or state["source"]
         open_named = opener_with(state.get("document"), self.open_source)
         reading, chunk = next_chunk(reading, open_named, Budget(settings.chunk_tokens, self.count))
         if begins and chunk is not None:
             _check_supersteps(reading, chunk, state.get("remaining_steps"))
-        update |= {"source": reading, "span": [chunk.start, chunk.end] if chunk else None}
-        if chunk is None and state.get("document"):
-            update["document"] = None
-        if chunk is None and state.get("question") is None:
-            update |= FINISHED
-        return update
+        update["source"] = reading
+        return update | ({"span": [chunk.start, chunk.end]} if chunk else ended(state))
 
     def select_head(self, state: StepState) -> dict[str, Any]:
         """Choose the head to rewrite, before anything is generated."""
@@ -144,7 +142,8 @@ class Loop:
         self.reader.check(load_of(question, number, settings, prompts, self.count, reads=bool(names)))
         memory = {} if heads else {"heads": empty_heads(number)}
         step = state.get("step") or 0
-        return {"source": reading, "step": step, "answer": None, "usage": no_usage(), **memory}
+        exited = {"exited": None} if state.get("exited") else {}
+        return {"source": reading, "step": step, "answer": None, "usage": no_usage(), **memory, **exited}
 
     def _number_of_heads(self, settings: Settings, reading: Reading, open_named: Open) -> int:
         """How many heads a new thread gets; for `auto` its first chunk is read once more than the others."""
@@ -164,18 +163,21 @@ class Loop:
 
     def _updated(self, state: StepState, request: UpdateRequest, reply: Reply) -> dict[str, Any]:
         """Write the head and tell of it."""
-        reply = checked_reply(reply, self.reader, "update")
+        reply = heeded(checked_reply(reply, self.reader, "update"), request.gates)
         reply = grounded(request, reply, state["heads"], self._settings(), self.rule)
         write = head_write(state, request.head, reply, self.count)
         usage = add_usage(state["usage"], reply.usage)
         before = state["heads"][request.head]
-        tell(head_updated(request, reply, write, before, state["source"], usage))
-        return {"heads": write, "step": state["step"] + 1, "usage": usage}
+        event = head_updated(request, reply, write, before, state["source"], usage)
+        tell(event)
+        left = Exited(read=event["read"], total=event["total"])
+        exited = {"exited": left} if reply.gate == "exit" else {}
+        return {"heads": write, "step": state["step"] + 1, "usage": usage, **exited}
 
     def _answered(self, state: AnswerState, reply: Reply) -> dict[str, Any]:
         reply = checked_reply(reply, self.reader, "answer")
         usage = add_usage(state["usage"], reply.usage)
-        tell(answered(reply, state["step"], self.reader.description, usage))
+        tell(answered(reply, state["step"], self.reader.description, usage, state.get("exited")))
         return {"answer": reply.text, "usage": usage, **FINISHED}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mhm_langgraph.readers import AnswerRequest, Load, Patience, Prompts, UpdateRequest
+from mhm_langgraph.readers.gates import Gates
 from mhm_langgraph.selection import Turn
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.state import selected_head
 from mhm_langgraph.tokens import TokenCounter
 from mhm_langgraph.views import AnswerState, StepState
 
-__all__ = ["answer_request", "load_of", "patience", "turn_of", "update_request"]
+__all__ = ["answer_request", "gates_of", "load_of", "patience", "turn_of", "update_request"]
 
 
 def turn_of(state: StepState, read: Callable[[], str]) -> Turn:
@@ -59,6 +60,7 @@ def update_request(
         prompts=prompts,
         count=count,
         patience=patience(settings),
+        gates=gates_of(state.get("question"), settings),
     )
 
 
@@ -117,7 +119,15 @@ def load_of(
         answer_tokens=settings.answer_tokens,
         prompts=prompts,
         count=count,
+        gates=gates_of(question, settings),
     )
+
+
+def gates_of(question: str | None, settings: Settings) -> Gates:
+    """The gates that are on: none without a question, since both are about one."""
+    if question is None:
+        return Gates()
+    return Gates(update=settings.update_gate, exit=settings.exit_gate)
 
 
 def patience(settings: Settings) -> Patience:

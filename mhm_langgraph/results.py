@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 from mhm_langgraph.errors import SettingsError, shown
 from mhm_langgraph.readers import Reply
+from mhm_langgraph.readers.gates import Gate, Gates
 from mhm_langgraph.selection import Choice
-from mhm_langgraph.state import HeadWrite, Reading, add_usage
+from mhm_langgraph.state import HeadRelease, HeadWrite, Reading, add_usage
 from mhm_langgraph.tokens import TokenCounter
-from mhm_langgraph.views import StepState
+from mhm_langgraph.views import ReadState, StepState
 
-__all__ = ["FINISHED", "checked_reply", "head_write", "selected"]
+__all__ = ["FINISHED", "checked_reply", "ended", "head_write", "heeded", "selected"]
 
 FINISHED: dict[str, Any] = {"question": None, "source": None, "span": None}
 """What was the run's own is cleared, or the next run on the thread would inherit it."""
+
+
+def ended(state: ReadState) -> dict[str, Any]:
+    """The change at the text's end, or where the reading is left off: no chunk, and no document any more."""
+    document = {"document": None} if state.get("document") else {}
+    return {"span": None, **document, **(FINISHED if state.get("question") is None else {})}
 
 
 def selected(state: StepState, choice: Choice) -> dict[str, Any]:
@@ -29,7 +37,27 @@ def selected(state: StepState, choice: Choice) -> dict[str, Any]:
     return {"heads": {"select": choice.head}, **cost}
 
 
-def head_write(state: StepState, head: int, reply: Reply, count: TokenCounter) -> HeadWrite:
+def heeded(reply: Reply, gates: Gates) -> Reply:
+    """A reply without what it says of gates that are off; "skip" leaves no text.
+
+    Args:
+        reply: What the reader gave back.
+        gates: The gates that are on.
+
+    Returns:
+        The reply.
+
+    Raises:
+        SettingsError: It names a gate that there is not.
+    """
+    if reply.gate not in get_args(Gate):
+        raise SettingsError(f"Reply.gate={shown(reply.gate)} is not allowed: it is '', 'skip' or 'exit'.")
+    if reply.gate == "skip":
+        return replace(reply, text="") if gates.update else replace(reply, gate="")
+    return reply if gates.exit or not reply.gate else replace(reply, gate="")
+
+
+def head_write(state: StepState, head: int, reply: Reply, count: TokenCounter) -> HeadWrite | HeadRelease:
     """The write of a head's turn. An empty reply leaves the head, and the rotation goes on.
 
     Args:
@@ -39,8 +67,10 @@ def head_write(state: StepState, head: int, reply: Reply, count: TokenCounter) -
         count: The token counter.
 
     Returns:
-        The write.
+        The write. Where a gate left no text, the head's turn is given back.
     """
+    if reply.gate and not reply.text:
+        return HeadRelease(release=head)
     reading: Reading = state["source"]
     write = HeadWrite(head=head, step=state["step"])
     if reply.text:

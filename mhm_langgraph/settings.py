@@ -64,6 +64,12 @@ class Settings(BaseModel):
     stream_answer: bool = False
     """Whether the answer's tokens reach the messages stream, as the model writes them."""
 
+    update_gate: bool = False
+    """Whether the reader may say that a chunk holds nothing for the question: the head keeps its turn."""
+
+    exit_gate: bool = False
+    """Whether the reader may say that memory suffices: the rest of the text is not read."""
+
     @classmethod
     def checked(cls, values: dict[str, Any]) -> Settings:
         """Validate values, turning what is wrong into one sentence a setting.

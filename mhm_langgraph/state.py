@@ -16,7 +16,9 @@ from mhm_langgraph.text import fingerprint
 # On Python < 3.12 pydantic (so Studio's JSON schemas) needs typing_extensions' TypedDict.
 
 __all__ = [
+    "Exited",
     "Head",
+    "HeadRelease",
     "HeadWrite",
     "MHMInput",
     "MHMOutput",
@@ -75,6 +77,13 @@ class HeadWrite(TypedDict):
     """Sentences of the new text that the text read did not support."""
 
 
+class HeadRelease(TypedDict):
+    """A write that gives the selected head's turn back: the next step may select it again."""
+
+    release: int
+    """Index of the head."""
+
+
 @_described
 class Usage(TypedDict):
     """What a run's model calls cost, as the model reports it."""
@@ -85,6 +94,16 @@ class Usage(TypedDict):
     """Tokens of replies."""
     calls: int
     """Model calls."""
+
+
+@_described
+class Exited(TypedDict):
+    """Where a run left off because memory sufficed; what lies behind it was not read."""
+
+    read: int
+    """How much of its sources it has read, in their own units."""
+    total: int | None
+    """Sizes of all sources, None where one does not know."""
 
 
 class Reading(TypedDict):
@@ -129,11 +148,13 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
     """The one way in which a head changes: select it, then write it once.
 
     Selecting marks a head and writing takes the mark off, so no other head can be written, and none
-    twice in a step (paper: the H - 1 unselected heads are structurally untouched).
+    twice in a step (paper: the H - 1 unselected heads are structurally untouched). Releasing takes the
+    mark off and nothing else: the head's turn is still to come.
 
     Args:
         heads: The memory; empty before a thread's first run.
-        write: `{"select": index}`, a `HeadWrite`, or a list of new heads for an empty memory.
+        write: `{"select": index}`, a `HeadWrite`, `{"release": index}`, or a list of new heads for an
+            empty memory.
 
     Returns:
         A new memory; unselected heads are the same objects.
@@ -154,7 +175,10 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
         return list(_valid(_HEADS, write))
     if isinstance(write, dict) and "select" in write:
         chosen = _index(heads, write["select"])
-        return [_marked(head, index == chosen) for index, head in enumerate(heads)]
+        return [_marked(head, selected=index == chosen) for index, head in enumerate(heads)]
+    if isinstance(write, dict) and "release" in write:
+        chosen = _index(heads, write["release"])
+        return [*heads[:chosen], _released(heads[chosen], chosen), *heads[chosen + 1 :]]
     if isinstance(write, dict) and {"head", "step"} <= write.keys():
         chosen = _index(heads, write["head"])
         return [*heads[:chosen], _written(heads[chosen], _valid(_WRITE, write)), *heads[chosen + 1 :]]
@@ -186,8 +210,14 @@ def _index(heads: list[Head], index: Any) -> int:
     return index
 
 
-def _marked(head: Head, selected: bool) -> Head:
+def _marked(head: Head, *, selected: bool) -> Head:
     return head if head["selected"] == selected else {**head, "selected": selected}
+
+
+def _released(head: Head, index: int) -> Head:
+    if not head["selected"]:
+        raise HeadError(f"Head {index} is not selected: there is no turn to give back.")
+    return _marked(head, selected=False)
 
 
 def _written(head: Head, write: HeadWrite) -> Head:
@@ -262,6 +292,8 @@ class MHMOutput(TypedDict, total=False):
     """How many steps the thread has taken: the number of its next one."""
     usage: Usage
     """What this run's model calls cost."""
+    exited: Exited | None
+    """Where the exit gate ended the reading; absent or None where the whole text was read."""
 
 
 class MHMState(TypedDict, total=False):
@@ -285,3 +317,6 @@ class MHMState(TypedDict, total=False):
     """The answer of the last run, None where it asked nothing."""
     usage: Usage
     """What the run's model calls cost so far."""
+    # Written by a gate only: without one, no checkpoint holds it.
+    exited: Exited | None
+    """Where the exit gate ended the last run's reading, None where it read to the end."""

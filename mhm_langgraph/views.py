@@ -7,7 +7,7 @@ from typing import Any
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict
 
-from mhm_langgraph.state import Head, Usage
+from mhm_langgraph.state import Exited, Head, Usage
 
 __all__ = ["AnswerState", "ReadState", "StepState"]
 
@@ -21,6 +21,7 @@ class ReadState(TypedDict, total=False):
     span: list[int] | None
     heads: list[Head]
     step: int
+    exited: Exited | None
     remaining_steps: RemainingSteps
 
 
@@ -43,3 +44,4 @@ class AnswerState(TypedDict, total=False):
     heads: list[Head]
     step: int
     usage: Usage
+    exited: Exited | None

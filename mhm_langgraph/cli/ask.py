@@ -69,6 +69,12 @@ def ask(
     token_counter: Annotated[
         str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
     ] = None,
+    update_gate: Annotated[
+        bool, Option("--update-gate", help="Let the model skip chunks that hold nothing for the question.")
+    ] = False,
+    exit_gate: Annotated[
+        bool, Option("--exit-gate", help="Let the model stop once memory suffices.")
+    ] = False,
     db: Annotated[str | None, Option(metavar="FILE", help="SQLite file that keeps threads.")] = None,
     thread: Annotated[str | None, Option(metavar="ID", help="A memory in FILE. [default: default]")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
@@ -94,6 +100,8 @@ def ask(
         "grounding": grounding,
         "grounding_rule": grounding_rule,
         "token_counter": token_counter,
+        "update_gate": update_gate,
+        "exit_gate": exit_gate,
     }
     return _reported(Asked(sources or [], question, settings, db, thread, resume, as_json, verbose))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from mhm_langgraph.errors import SettingsError
+from mhm_langgraph.readers.gates import NO_GATES, Gate, Gates
 from mhm_langgraph.readers.prompts import STANDARD, Prompts
 from mhm_langgraph.state import Usage, no_usage
 from mhm_langgraph.tokens import TokenCounter, utf8_tokens
@@ -43,6 +44,7 @@ class UpdateRequest:
         prompts: The prompts in force.
         count: The token counter.
         patience: What to put up with from the model.
+        gates: What the reader may say instead of, or beside, the head's new text.
     """
 
     question: str | None
@@ -55,6 +57,7 @@ class UpdateRequest:
     prompts: Prompts = STANDARD
     count: TokenCounter = utf8_tokens
     patience: Patience = Patience()
+    gates: Gates = NO_GATES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +118,9 @@ class Reply:
         retries: How many calls failed and were made again. They are not in `usage`.
         unsupported: Sentences that the grounding check found unsupported; None where there was no check.
         rejected: Whether those sentences have been taken out of `text`.
+        gate: "skip" where the chunk holds nothing for the question: the head stays, and its turn is not
+            used up. "exit" where memory suffices: the rest of the text is not read; `text`, if any, is the
+            head's new text. What the request's gates do not allow is not heeded.
     """
 
     text: str
@@ -124,6 +130,7 @@ class Reply:
     retries: int = 0
     unsupported: Sequence[str] | None = None
     rejected: bool = False
+    gate: Gate = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +158,7 @@ class Load:
         answer_tokens: Greatest size of the answer, in tokens.
         prompts: The prompts in force.
         count: The token counter.
+        gates: The gates that are on.
     """
 
     question: str | None
@@ -160,6 +168,7 @@ class Load:
     answer_tokens: int
     prompts: Prompts = STANDARD
     count: TokenCounter = utf8_tokens
+    gates: Gates = NO_GATES
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ from mhm_langgraph.readers.base import (
     UpdateRequest,
 )
 from mhm_langgraph.readers.causes import FILTERED, classify
+from mhm_langgraph.readers.gates import Gate, Gates, read_gates
 from mhm_langgraph.readers.prompts import Prompts
 from mhm_langgraph.readers.replies import (
     clean,
@@ -208,10 +209,10 @@ def update_messages(request: UpdateRequest) -> list[BaseMessage]:
     Returns:
         Chat messages.
     """
-    prompts = request.prompts
+    prompts = request.prompts.with_gates(request.gates)
     template = prompts.read if request.question is None else prompts.update
     others = [text for index, text in enumerate(request.heads) if index != request.head]
-    return template.format_messages(
+    messages = template.format_messages(
         question=prompts.shield(request.question or ""),
         heads=prompts.labelled(request.heads),
         other_heads=prompts.plain(others),
@@ -222,6 +223,7 @@ def update_messages(request: UpdateRequest) -> list[BaseMessage]:
         head_words=max(1, int(request.head_tokens * _WORDS_PER_TOKEN)),
         chunk=prompts.shield(request.chunk),
     )
+    return prompts.gated(messages, request.gates)
 
 
 def answer_messages(request: AnswerRequest) -> list[BaseMessage]:
@@ -268,12 +270,22 @@ def _update(request: UpdateRequest) -> Calls[Reply]:
         f"rewrite head {head} at step {request.step}",
         (f"mhm:head:{head}",),
     )
-    return (yield from _ask(call, partial(clean, head=head), request.heads[head], request.count))
+    read = partial(_read_update, head=head, gates=request.gates)
+    return (yield from _ask(call, read, request.heads[head], request.count))
+
+
+def _read_update(text: str, head: int, gates: Gates) -> tuple[Gate, str]:
+    """A reply to an update. A marker may stand within the labels around the text, or before them."""
+    for said in (clean(text, head), without_reasoning(text)) if gates else ():
+        gate, rest = read_gates(said, gates)
+        if gate:
+            return gate, clean(rest, head)
+    return "", clean(text, head)
 
 
 def _answer(request: AnswerRequest) -> Calls[Reply]:
     call = _Call(answer_messages(request), request.answer_tokens, "answer from heads", stream=request.stream)
-    return (yield from _ask(call, clean, "", request.count))
+    return (yield from _ask(call, lambda text: ("", clean(text)), "", request.count))
 
 
 @dataclass(frozen=True)
@@ -284,20 +296,26 @@ class _Told:
     usage: Usage
     cut: bool = False
     retries: int = 0
+    gate: Gate = ""
 
 
-def _ask(call: _Call, read: Callable[[str], str], held: str, count: TokenCounter) -> Calls[Reply]:
+Read = Callable[[str], tuple[Gate, str]]
+"""What a reply says of the gates, and its text without what is not text."""
+
+
+def _ask(call: _Call, read: Read, held: str, count: TokenCounter) -> Calls[Reply]:
     """Ask; where the reply is of no use, ask once more; hold the text to its budget."""
     told = yield from _tell(call, read, held)
-    usage, retries, retried = told.usage, told.retries, not told.text
+    usage, retries, retried = told.usage, told.retries, not told.text and not told.gate
     if retried:
         told = yield from _tell(call, read, held)
         usage, retries = add_usage(usage, told.usage), retries + told.retries
     kept = trim(told.text, call.limit, count)
-    return Reply(text=kept, usage=usage, cut=told.cut or kept != told.text, retried=retried, retries=retries)
+    cut = told.cut or kept != told.text
+    return Reply(text=kept, usage=usage, cut=cut, retried=retried, retries=retries, gate=told.gate)
 
 
-def _tell(call: _Call, read: Callable[[str], str], held: str) -> Calls[_Told]:
+def _tell(call: _Call, read: Read, held: str) -> Calls[_Told]:
     """Make a call and read its reply. What a content filter stops is as good as an empty reply."""
     try:
         said = yield call
@@ -305,15 +323,17 @@ def _tell(call: _Call, read: Callable[[str], str], held: str) -> Calls[_Told]:
         if classify(error) is not FILTERED:
             raise
         return _Told("", no_usage())
-    text, cut = read(said.message.text), was_cut(said.message)
+    (gate, text), cut = read(said.message.text), was_cut(said.message)
     # A window that is full cuts a reply after a few words, which would take the place of a whole head.
-    useless = was_filtered(said.message) or (cut and len(text) < len(held) / 2)
-    return _Told("" if useless else text, usage_of(said.message), cut, said.retries)
+    filtered = was_filtered(said.message)
+    useless = filtered or (cut and len(text) < len(held) / 2)
+    told = "" if useless else text
+    return _Told(told, usage_of(said.message), cut, said.retries, "" if filtered else gate)
 
 
 def _pick(request: PickRequest) -> Calls[Pick]:
     call = _Call(pick_messages(request), _PICK_TOKENS, f"pick a head at step {request.step}")
-    told = yield from _tell(call, without_reasoning, "")
+    told = yield from _tell(call, lambda text: ("", without_reasoning(text)), "")
     return Pick(head=head_number(told.text, len(request.heads)), usage=told.usage)
 
 
@@ -330,6 +350,7 @@ def _template_tokens(load: Load, *, update: bool) -> int:
                 chunk="",
                 head_tokens=load.head_tokens,
                 prompts=prompts,
+                gates=load.gates,
             )
         )
     else:

@@ -27,6 +27,12 @@ logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index i
 _WORD = r"(?u)[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}\b"
 _QUOTED = 3  # sentences an answer quotes at most
 _NEAR_BEST = 0.8  # share of the best sentence's score that a further one needs to be quoted
+# Shares of the question's words, measured on multi-hop questions (docs/beyond.md has the table): under
+# the first, 9 of 10 chunks without evidence are skipped and 1 of 16 with; from the second on, what was
+# not read yet changed no answer.
+_BEARS = 0.2  # in a chunk's best sentence, for the chunk to bear on the question
+_SUFFICES = 0.8  # in the sentences an answer may quote, for memory to suffice
+_FEW_WORDS = 3  # a question of fewer words is covered by any mention of what it asks about
 
 
 class ExtractiveReader(Reader):
@@ -53,11 +59,13 @@ class ExtractiveReader(Reader):
             for sentence in text.splitlines()
         }
         old, new = request.heads[request.head].splitlines(), _sentences(request.chunk)
+        if request.gates.update and _covered(request.question or "", new, 1) < _BEARS:
+            return Reply(text="", gate="skip")
         candidates = [s for s in dict.fromkeys([*old, *new]) if s not in elsewhere]
         # Without a question, what is most like the chunk as a whole stands for it.
         scores = _scores(request.question or request.chunk, candidates)
         kept = _best(candidates, scores, request.head_tokens, request.count)
-        return Reply(text=kept, cut=False)
+        return Reply(text=kept, gate="exit" if request.gates.exit and _suffices(request, kept) else "")
 
     def answer(self, request: AnswerRequest) -> Reply:
         """Quote the sentences in memory that bear most on the question."""
@@ -96,6 +104,22 @@ def _scores(query: str, texts: Sequence[str]) -> list[float]:
     index = bm25s.BM25()
     index.index(corpus, show_progress=False)
     return [float(score) for score in index.get_scores(known)]
+
+
+def _suffices(request: UpdateRequest, kept: str) -> bool:
+    """Whether memory, with the head's new text, says nearly all that the question names."""
+    question = request.question or ""
+    texts = [kept if index == request.head else text for index, text in enumerate(request.heads)]
+    lines = [line for text in texts for line in text.splitlines()]
+    enough = len(set(_tokens([question])[0])) >= _FEW_WORDS
+    return enough and _covered(question, lines, _QUOTED) >= _SUFFICES
+
+
+def _covered(question: str, texts: Sequence[str], most: int) -> float:
+    """Share of the question's words that stand in the `most` texts that share most words with it."""
+    asked = set(_tokens([question])[0])
+    shared = sorted((asked.intersection(words) for words in _tokens(texts or [""])), key=len)[-most:]
+    return len(set().union(*shared)) / len(asked) if asked else 0.0
 
 
 def _tokens(texts: Sequence[str]) -> list[list[str]]:

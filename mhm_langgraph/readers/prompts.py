@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from langchain_core.messages import BaseMessage
 from langchain_core.prompts import ChatPromptTemplate
 
 from mhm_langgraph.errors import SettingsError, shown
+from mhm_langgraph.readers.gates import ENOUGH, SKIP, Gates, gate_marks
 
 __all__ = ["COMPACT", "PRESETS", "STANDARD", "Prompts", "resolve_prompts"]
 
@@ -39,6 +41,17 @@ _GAPS = r"\s\u200b-\u200d\u2060\ufeff"
 _BREAKS = r"\n\r\u2028\u2029"
 
 
+_UPDATE_GATE = (
+    "If the chunk holds nothing that helps to answer the question, reply with <skip> alone: the head stays "
+    "as it is."
+)
+_EXIT_GATE = (
+    "If the heads and this chunk hold all that a sure answer to the question needs, so that the rest of the "
+    "text need not be read, begin the reply with <enough>; after it, write the new text of the head, or "
+    "nothing where the chunk adds nothing."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
     r"""The prompts of a reader: four templates, a head's label, and what must not be forged.
@@ -53,6 +66,9 @@ class Prompts:
         head_label: How a labelled head looks, from `index` and `text`.
         marks: Regular expressions of the prompts' own delimiters, each with what stands in its place
             where a text from outside holds it.
+        update_gate: What is joined to `update` where that gate is on: how to say, by `<skip>`, that a
+            chunk holds nothing for the question.
+        exit_gate: The same for the exit gate and `<enough>`.
 
     Example:
         >>> from dataclasses import replace
@@ -67,6 +83,8 @@ class Prompts:
     pick: ChatPromptTemplate
     head_label: str = "<head_{index}>\n{text}\n</head_{index}>"
     marks: tuple[tuple[str, str], ...] = ()
+    update_gate: str = _UPDATE_GATE
+    exit_gate: str = _EXIT_GATE
 
     def shield(self, text: str) -> str:
         """Text from outside, unable to pass for one of the prompts' delimiters.
@@ -96,6 +114,30 @@ class Prompts:
     def plain(self, texts: Sequence[str]) -> str:
         """The texts that are not empty, shielded, a blank line between them."""
         return "\n\n".join(self.shield(text) for text in texts if text)
+
+    def with_gates(self, gates: Gates) -> Prompts:
+        """The same prompts, their shield holding against the markers of the gates that are on."""
+        return replace(self, marks=(*self.marks, *gate_marks(gates))) if gates else self
+
+    def gated(self, messages: list[BaseMessage], gates: Gates) -> list[BaseMessage]:
+        """The messages of an update; at the end of the last human one stands what the gates are for.
+
+        Not in a message of its own: some models' templates take no two of one role in a row.
+        """
+        told = [text for text, on in ((self.update_gate, gates.update), (self.exit_gate, gates.exit)) if on]
+        if not told:
+            return messages
+        people = [index for index, message in enumerate(messages) if message.type == "human"]
+        last = people[-1] if people else len(messages) - 1
+        longer = _longer(messages[last], "\n\n" + " ".join(told))
+        return [*messages[:last], longer, *messages[last + 1 :]]
+
+
+def _longer(message: BaseMessage, text: str) -> BaseMessage:
+    """A message with more text at its end; its content may be a list of parts."""
+    content = message.content
+    more = content + text if isinstance(content, str) else [*content, {"type": "text", "text": text}]
+    return message.model_copy(update={"content": more})
 
 
 _TASK = (
@@ -192,6 +234,8 @@ COMPACT = Prompts(
         (r"(?i)(copy\s+the\s+sentences)\b(?!,)", r"\1,"),
         (r"(?i)(answer\s+this\s+question)\b(?!,)", r"\1,"),
     ),
+    update_gate="If there is no such sentence, write <skip>.",
+    exit_gate="If the text answers the question, write <enough> first.",
 )
 """For small models (measured on one of 135M parameters): no labels, the instruction last."""
 
@@ -203,7 +247,7 @@ def resolve_prompts(prompts: object) -> Prompts | None:
 
     Raises:
         SettingsError: They are not prompts, a template lacks or misspells a variable, the label does not
-            show its text, or a mark is no pattern.
+            show its text, a gate's text does not name its marker, or a mark is no pattern.
     """
     if prompts is None or isinstance(prompts, str):
         return None
@@ -215,6 +259,8 @@ def resolve_prompts(prompts: object) -> Prompts | None:
     for name in _VARIABLES:
         _check_template(name, getattr(prompts, name))
     _check_label(prompts.head_label)
+    _check_gate("update_gate", prompts.update_gate, SKIP)
+    _check_gate("exit_gate", prompts.exit_gate, ENOUGH)
     _check_marks(prompts)
     return prompts
 
@@ -254,6 +300,12 @@ def _check_label(label: str) -> None:
             f"prompts.head_label={shown(label)} is not allowed: pass a text with {{text}} and, if you like, "
             "{index}, other braces doubled."
         )
+
+
+def _check_gate(name: str, text: object, marker: str) -> None:
+    """A gate's text must name its marker, or the model could not use it."""
+    if not isinstance(text, str) or marker not in text:
+        raise SettingsError(f"prompts.{name}={shown(text)} is not allowed: pass a text that names {marker}.")
 
 
 def _check_marks(prompts: Prompts) -> None:

@@ -169,6 +169,17 @@ def _read_terminal(descriptor: int) -> str:
     return b"".join(pieces).decode()
 
 
+def test_gates_are_options_and_the_summary_tells_what_they_did(mhm: Mhm, book: str) -> None:
+    gated = mhm(book, "-q", QUESTION, *SMALL, "--update-gate", "--exit-gate", "--verbose")
+    assert QUOTE in gated.out
+    assert "nothing for the question" in gated.err
+    assert "memory suffices" in gated.err
+    assert re.search(
+        r"3 chunks held nothing for the question. Memory sufficed after \d\d%: the rest", gated.err
+    )
+    assert "held nothing" not in mhm(book, "-q", QUESTION, *SMALL).err
+
+
 def test_help_and_version(mhm: Mhm, capsys: Any) -> None:
     assert re.fullmatch(r"mhm \d+\.\d+\.\d+\n", _main(capsys, "--version").out)
     options = mhm("--help").out

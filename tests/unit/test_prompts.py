@@ -22,6 +22,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from mhm_langgraph import COMPACT, STANDARD, Prompts, SettingsError, create_mhm_agent
 from mhm_langgraph.readers import AnswerRequest, PickRequest, UpdateRequest
 from mhm_langgraph.readers.chat import answer_messages, pick_messages, update_messages
+from mhm_langgraph.readers.gates import Gates
 from mhm_langgraph.readers.prompts import PRESETS, resolve_prompts
 from mhm_langgraph.testing import ScriptedReader
 
@@ -43,14 +44,18 @@ def messages(
     chunk: str = CHUNK,
     head: int = 1,
 ) -> list[BaseMessage]:
-    """One of the four prompts."""
-    if kind in ("update", "read"):
-        asked = question if kind == "update" else None
-        return update_messages(
-            UpdateRequest(
-                question=asked, heads=heads, head=head, chunk=chunk, head_tokens=100, prompts=prompts
-            )
+    """One of the prompts."""
+    if kind in ("update", "read", "gated"):
+        request = UpdateRequest(
+            question=None if kind == "read" else question,
+            heads=heads,
+            head=head,
+            chunk=chunk,
+            head_tokens=100,
+            prompts=prompts,
+            gates=Gates(update=kind == "gated", exit=kind == "gated"),
         )
+        return update_messages(request)
     if kind == "answer":
         return answer_messages(
             AnswerRequest(question=question, heads=heads, answer_tokens=50, prompts=prompts)
@@ -66,7 +71,7 @@ def sent(kind: str, prompts: Prompts, **texts: Any) -> str:
 # Snapshots.
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "gated"])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_prompt_is_to_the_letter_what_it_was(preset: str, kind: str) -> None:
     path = SNAPSHOTS / f"{preset}_{kind}.txt"
@@ -80,7 +85,7 @@ def test_the_prompt_is_to_the_letter_what_it_was(preset: str, kind: str) -> None
 
 def test_there_is_no_snapshot_of_a_prompt_that_is_gone() -> None:
     kept = {path.name for path in SNAPSHOTS.iterdir()}
-    assert kept == {f"{preset}_{kind}.txt" for preset in PRESETS for kind in KINDS}
+    assert kept == {f"{preset}_{kind}.txt" for preset in PRESETS for kind in [*KINDS, "gated"]}
 
 
 # What a prompt must hold (Contract 2).
