@@ -30,7 +30,7 @@ FLOORS = [
         "failures",
     ],
     ["nodes"],
-    ["agent", "graph", "forget"],
+    ["agent", "graph", "forget", "chat"],
     ["batch", "cli", "display", "tool", "middleware", "evaluation", "testing", "inspect"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
