@@ -25,8 +25,10 @@ from mhm_langgraph.chat.sizes import (
 from mhm_langgraph.chat.state import ChatMemory, MemoryWrite, new_memory, write_memory
 from mhm_langgraph.errors import ReaderError, SettingsError, shown
 from mhm_langgraph.events import head_updated
-from mhm_langgraph.readers import Load, Patience, Prompts, Reader, Reply, UpdateRequest, resolve_reader
+from mhm_langgraph.readers import Load, Prompts, Reader, Reply, UpdateRequest, resolve_reader
 from mhm_langgraph.readers.causes import classify, told
+from mhm_langgraph.requests import patience
+from mhm_langgraph.results import checked_reply
 from mhm_langgraph.selection import Turn, lru
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.state import HeadWrite, Reading, Usage, add_usage, no_usage
@@ -68,7 +70,8 @@ class Memorizer:
     """Reads messages into heads; made by `create_memorizer`.
 
     Args:
-        settings: Heads, sizes and patience, as for `create_mhm_agent`.
+        settings: Sizes and patience, as for `create_mhm_agent`.
+        heads: How many heads a new memory gets.
         reader: The reader.
         prompts: The prompts.
         trigger: When to read.
@@ -78,6 +81,7 @@ class Memorizer:
     """
 
     settings: Settings
+    heads: int
     reader: Reader
     prompts: Prompts
     trigger: Trigger
@@ -98,7 +102,7 @@ class Memorizer:
                 except Exception as error:
                     request = turns.throw(error)
                 else:
-                    request = turns.send(self._checked(reply))
+                    request = turns.send(checked_reply(reply, self.reader, "update"))
         except StopIteration as stop:
             result: Memorized = stop.value
             return result
@@ -116,7 +120,7 @@ class Memorizer:
                 except Exception as error:
                     request = turns.throw(error)
                 else:
-                    request = turns.send(self._checked(reply))
+                    request = turns.send(checked_reply(reply, self.reader, "update"))
         except StopIteration as stop:
             result: Memorized = stop.value
             return result
@@ -128,7 +132,7 @@ class Memorizer:
 
         What a failure or an empty reply leaves half read is not written, and stays in the conversation.
         """
-        done = _Done(given if given.get("heads") else new_memory(self.settings.heads))
+        done = _Done(given if given.get("heads") else new_memory(self.heads))
         for portion in self._due(messages, done.memory):
             request = self._request(portion, done.memory)
             try:
@@ -185,7 +189,7 @@ class Memorizer:
             span=portion.span,
             prompts=self.prompts,
             count=self.counters.text,
-            patience=Patience(call_timeout=settings.call_timeout, max_retries=settings.max_retries),
+            patience=patience(settings),
         )
 
     def _write(self, portion: Portion, request: UpdateRequest, reply: Reply, done: _Done) -> None:
@@ -236,15 +240,6 @@ class Memorizer:
         advice = classify(error).advice.format(**self.settings.model_dump())
         return f"{told(error)}. {advice}".strip()
 
-    def _checked(self, reply: object) -> Reply:
-        """Hold a reader of the user's own to its protocol."""
-        if not isinstance(reply, Reply) or not isinstance(reply.text, str):
-            raise SettingsError(
-                f"{type(self.reader).__name__}.update returned {shown(reply)}; a Reply is needed, as in "
-                "Reply(text='...')."
-            )
-        return reply
-
 
 _READING = Reading(names=[None], index=0, cursor=0, chunk_tokens=0, fingerprint="", before=0, total=None)
 """A conversation is no source: it has no name and no end."""
@@ -271,6 +266,11 @@ def create_memorizer(
         SettingsError: A setting is wrong; the message names it, its value and what is allowed.
         BudgetError: The prompt of a reading can not fit the model's window.
     """
+    if not isinstance(heads, int):  # also "auto", which is for texts
+        raise SettingsError(
+            f"heads={shown(heads)} is not allowed: give a number, since nobody knows how long a conversation "
+            "will be."
+        )
     settings = Settings.checked(
         {
             "heads": heads,
@@ -297,6 +297,7 @@ def create_memorizer(
     )
     return Memorizer(
         settings=settings,
+        heads=heads,
         reader=reader,
         prompts=chosen,
         trigger=resolve_trigger(trigger, window),

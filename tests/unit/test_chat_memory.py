@@ -241,6 +241,7 @@ def test_no_message_is_lost_or_read_twice_whatever_fails(turns: list[tuple[int, 
     ("settings", "words"),
     [
         ({"heads": 0}, "heads=0 is not allowed"),
+        ({"heads": "auto"}, "heads='auto' is not allowed: give a number"),
         ({"head_tokens": "many"}, "head_tokens='many' is not allowed"),
         ({"chunk_tokens": 0}, "chunk_tokens=0 is not allowed"),
         ({"call_timeout": -1.0}, "call_timeout=-1.0 is not allowed"),
