@@ -54,12 +54,17 @@ def blocks(messages: Sequence[BaseMessage]) -> list[range]:
     start = 0
     while start < len(messages):
         end, at = ends[start], start + 1
-        while at < len(messages) and (at < end or isinstance(messages[at], ToolMessage)):
+        while at < len(messages) and (at < end or _follows(messages, at)):
             end = max(end, ends[at])
             at += 1
         found.append(range(start, end))
         start = end
     return found
+
+
+def _follows(messages: Sequence[BaseMessage], index: int) -> bool:
+    """Whether a message is a result that goes with what is before it, unless that is an instruction."""
+    return isinstance(messages[index], ToolMessage) and not isinstance(messages[index - 1], SystemMessage)
 
 
 def _ends(messages: Sequence[BaseMessage]) -> list[int]:
