@@ -21,7 +21,7 @@ from rich.text import Text
 
 from mhm_langgraph import Head
 
-__all__ = ["Tally", "Watch", "duration", "event_line", "head_table", "one_line", "printable"]
+__all__ = ["Tally", "TimeLeft", "Watch", "duration", "event_line", "head_table", "one_line", "printable"]
 
 _RATE_SECONDS = 3600  # a step may take minutes: the rate is taken over many of them
 _ROWS_AROUND = 9  # lines of a terminal that the heads can not have
@@ -250,7 +250,7 @@ class _Beginning:
         yield from shown
 
 
-class _TimeLeft(ProgressColumn):
+class TimeLeft(ProgressColumn):
     """What the rest will take at the rate so far; nothing where the end is not known."""
 
     def render(self, task: Task) -> Text:
@@ -364,7 +364,7 @@ class Watch:
 
 def _bar(console: Console) -> Progress:
     """A bar with what is read and the time left; it is drawn as a part of the picture."""
-    columns = BarColumn(bar_width=None), TextColumn("{task.fields[done]}"), _TimeLeft()
+    columns = BarColumn(bar_width=None), TextColumn("{task.fields[done]}"), TimeLeft()
     bar = Progress(*columns, console=console, expand=True, speed_estimate_period=_RATE_SECONDS)
     bar.add_task("", total=None, done="")
     return bar

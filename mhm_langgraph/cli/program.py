@@ -12,6 +12,7 @@ from typer import Option
 
 from mhm_langgraph.cli.ask import INTERRUPTED, MISTAKE, ask, fail
 from mhm_langgraph.cli.batch import batch
+from mhm_langgraph.cli.bench import bench
 from mhm_langgraph.cli.forget import forget
 from mhm_langgraph.cli.inspect import inspect_command
 from mhm_langgraph.cli.local import serve_local_command
@@ -48,6 +49,7 @@ def _app() -> typer.Typer:
     app.command("inspect")(inspect_command)
     app.command("forget")(forget)
     app.command("serve-local")(serve_local_command)
+    app.command("bench")(bench)
     return app
 
 

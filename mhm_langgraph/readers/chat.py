@@ -37,7 +37,7 @@ from mhm_langgraph.readers.replies import (
 from mhm_langgraph.readers.retry import aattempt, attempt
 from mhm_langgraph.state import Usage, add_usage, no_usage
 from mhm_langgraph.text import trim
-from mhm_langgraph.tokens import TokenCounter
+from mhm_langgraph.tokens import TokenCounter, utf8_tokens
 
 __all__ = ["ChatReader"]
 
@@ -126,6 +126,33 @@ class ChatReader(Reader):
     async def apick(self, request: PickRequest) -> Pick:
         """Pick a head, as `Reader.apick`."""
         return await self._arun(_pick(request), request.patience)
+
+    async def aask(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        limit: int,
+        name: str,
+        read: Callable[[str], str] = clean,
+        held: str = "",
+        count: TokenCounter = utf8_tokens,
+        patience: Patience = Patience(),  # noqa: B008  # frozen
+    ) -> Reply:
+        """Make a call with a prompt of one's own, as this reader makes its own: retried, limited, cleaned.
+
+        Args:
+            messages: The prompt.
+            limit: Greatest size of the reply, in tokens.
+            name: What a trace calls it.
+            read: From the reply to the text that counts.
+            held: The text whose place the reply takes: half a reply must not.
+            count: The token counter.
+            patience: What to put up with from the model.
+
+        Returns:
+            The reply, held to its limit; empty where the model twice said nothing of use.
+        """
+        return await self._arun(_ask(_Call(messages, limit, name), read, held, count), patience)
 
     def check(self, load: Load) -> None:
         """Compare the largest prompts with the model's window, where its profile tells it.
