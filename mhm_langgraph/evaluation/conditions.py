@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import fields
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
@@ -36,11 +37,11 @@ def prompts_hash(preset: str) -> str:
         The same name for the same words.
     """
     prompts = PRESETS[preset]
-    templates: list[ChatPromptTemplate] = [
-        *(prompts.update, prompts.read, prompts.answer, prompts.pick),
-        *(RECALL_UPDATE, RECALL_ANSWER, CONCUR, WHOLE[preset], CLOSED_BOOK),
-    ]
-    text = "\0".join([*(template.pretty_repr() for template in templates), prompts.head_label])
+    parts = [getattr(prompts, field.name) for field in fields(prompts)]
+    parts += [RECALL_UPDATE, RECALL_ANSWER, CONCUR, WHOLE[preset], CLOSED_BOOK]
+    text = "\0".join(
+        part.pretty_repr() if isinstance(part, ChatPromptTemplate) else str(part) for part in parts
+    )
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 

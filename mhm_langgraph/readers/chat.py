@@ -152,7 +152,8 @@ class ChatReader(Reader):
         Returns:
             The reply, held to its limit; empty where the model twice said nothing of use.
         """
-        return await self._arun(_ask(_Call(messages, limit, name), read, held, count), patience)
+        call = _Call(messages, limit, name)
+        return await self._arun(_ask(call, lambda text: ("", read(text)), held, count), patience)
 
     def check(self, load: Load) -> None:
         """Compare the largest prompts with the model's window, where its profile tells it.
