@@ -23,7 +23,7 @@ from benchmarks.common import (
 from benchmarks.table import Row, main, progress
 from mhm_langgraph import create_mhm_agent
 
-__all__ = ["measure"]
+__all__ = ["measure", "peak"]
 
 _GOAL = 150 * MEGABYTE
 _CHUNK_TOKENS = 50_000
@@ -71,7 +71,7 @@ def _in_a_process(path: Path) -> dict[str, Any]:
 def _read(path: str) -> dict[str, Any]:
     """Read the file and look at the process's peak on the way."""
     graph = create_mhm_agent(InstantReader(), chunk_tokens=_CHUNK_TOKENS)
-    found: dict[str, Any] = {"imported": _peak(), "steps": 0}
+    found: dict[str, Any] = {"imported": peak(), "steps": 0}
     began = time.perf_counter()
     for event in graph.stream({"question": QUESTION, "source": path}, stream_mode="custom"):
         if event["type"] != "head_updated":
@@ -79,12 +79,12 @@ def _read(path: str) -> dict[str, Any]:
         if not found["steps"]:
             found["checking"] = time.perf_counter() - began
         if event["read"] <= event["total"] / 10 or "early" not in found:
-            found["early"] = _peak()
+            found["early"] = peak()
         found["steps"] += 1
-    return {**found, "peak": _peak(), "seconds": time.perf_counter() - began}
+    return {**found, "peak": peak(), "seconds": time.perf_counter() - began}
 
 
-def _peak() -> int:
+def peak() -> int:
     """The greatest resident size so far, in bytes.
 
     On Linux the kernel's own mark, because `ru_maxrss` of a child starts at its parent's peak: a

@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from benchmarks import growth, memory, prompts, sizes, speed, traces
+from benchmarks import evaluation, growth, memory, prompts, sizes, speed, traces
 from benchmarks.table import Measure, Row, progress, save, show
 
 __all__ = ["main"]
@@ -19,6 +19,7 @@ _THEMES: dict[str, Measure] = {
     "growth": growth.measure,
     "memory": memory.measure,
     "traces": traces.measure,
+    "evaluation": evaluation.measure,
 }
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import growth, retention, sizes
+from benchmarks import evaluation, growth, retention, sizes
 from benchmarks.growth import fitted
 from benchmarks.table import Row, markdown, save
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    return [*sizes.measure(quick=True), *growth.measure(quick=True)]
+    themes = (sizes, growth, evaluation)
+    return [row for theme in themes for row in theme.measure(quick=True)]
 
 
 def test_the_size_rows_are_finite_numbers(rows):

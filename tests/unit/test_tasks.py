@@ -352,3 +352,14 @@ def test_all_chance_comes_from_the_seed() -> None:
     state = random.getstate()
     open_task("needle", length="4K", samples=2)[1]
     assert random.getstate() == state
+
+
+def test_what_ships_is_small_and_its_sources_are_told() -> None:
+    files = [path for path in SHIPPED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 400_000
+    readme = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    stories = {f"qa{number}_test.txt" for number in range(1, 11)}
+    named = {path.name for path in files} - stories - {"README.md"}
+    assert all(name in readme for name in (*named, "qaN_test.txt"))
+    for licence in ("CC BY-SA 4.0", "CC BY 3.0", "public domain in the USA"):
+        assert licence in readme
