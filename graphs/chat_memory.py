@@ -1,7 +1,7 @@
 """A chat with a memory of heads, for Studio and `langgraph dev`, set up from the environment.
 
 MHM_MODEL: the model, as `create_mhm_agent` takes it, such as `openai:gpt-4.1-mini`; it talks and it keeps the
-memory. Not set: a model that quotes and the extractive reader, which need no key and no network.
+memory. Not set: a model and a reader that quote, which need no key and no network.
 MHM_BASE_URL: address of an OpenAI-compatible server, for `openai:NAME`.
 
 The memory is read into early, after 12 messages, so that a short chat shows it at work.
@@ -16,7 +16,7 @@ from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 
 from mhm_langgraph import Reader
-from mhm_langgraph.chat import QuotingChatModel
+from mhm_langgraph.chat import QuotingChatModel, QuotingReader
 from mhm_langgraph.middleware import MultiHeadMemoryMiddleware
 from mhm_langgraph.readers import ChatReader, resolve_reader
 
@@ -35,8 +35,8 @@ def from_environment(environment: Mapping[str, str]) -> Any:
     Raises:
         SettingsError: A variable is wrong.
     """
-    name = environment.get("MHM_MODEL") or "extractive"
-    reader = resolve_reader(name, environment.get("MHM_BASE_URL") or None)
+    name = environment.get("MHM_MODEL")
+    reader = resolve_reader(name, environment.get("MHM_BASE_URL") or None) if name else QuotingReader()
     memory = MultiHeadMemoryMiddleware(
         reader,
         trigger=[("messages", 12), ("tokens", 4000)],

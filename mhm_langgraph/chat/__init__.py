@@ -1,7 +1,7 @@
 """Multi-head memory of a conversation, for any chat graph; for agents: `mhm_langgraph.middleware`."""
 
 from mhm_langgraph.chat.node import MemorizedMessages, MemoryNode, amemorize_messages, memorize_messages
-from mhm_langgraph.chat.offline import QuotingChatModel
+from mhm_langgraph.chat.offline import QuotingChatModel, QuotingReader
 from mhm_langgraph.chat.prompts import CHAT, memory_text, with_memory
 from mhm_langgraph.chat.state import ChatMemory, MemoryState, write_memory
 
@@ -12,6 +12,7 @@ __all__ = [
     "MemoryNode",
     "MemoryState",
     "QuotingChatModel",
+    "QuotingReader",
     "amemorize_messages",
     "memorize_messages",
     "memory_text",

@@ -1,4 +1,4 @@
-"""A chat model that needs no key and no network: it quotes what it was shown. To try a memory with."""
+"""A chat model and a reader that need no key and no network: they quote. To try a memory with."""
 
 from __future__ import annotations
 
@@ -11,13 +11,60 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from mhm_langgraph.readers import AnswerRequest, Reader, resolve_reader
+from mhm_langgraph.readers import AnswerRequest, Reader, Reply, UpdateRequest, resolve_reader
+from mhm_langgraph.text import trim
 from mhm_langgraph.tokens import utf8_tokens
 
-__all__ = ["QuotingChatModel"]
+__all__ = ["QuotingChatModel", "QuotingReader"]
 
 _TAG_LINE = re.compile(r"^</?\w+>$")
 _NOTED = "Noted. (This is the offline model: it understands nothing. Ask it a question, and it quotes.)"
+_SAID_BY_USER = re.compile(r"^#\d+ user\b[^:]*:")
+_OF_ONESELF = re.compile(r"\b(?:I|I'm|[Mm]y|[Mm]ine|[Mm]e|[Ww]e|[Oo]ur|[Uu]s)\b")
+
+
+class QuotingReader(Reader):
+    r"""Keeps what the user says of themselves, word for word, and of the rest what is newest. English only.
+
+    Not a language model: it goes by words such as "my". It keeps a conversation's memory offline.
+
+    Example:
+        >>> chunk = "#0 user: My dog is called Argos.\n\n#1 assistant: Noted.\n\n#2 user: It rained."
+        >>> request = UpdateRequest(question=None, heads=[""], head=0, chunk=chunk, head_tokens=12)
+        >>> QuotingReader().update(request).text
+        '#0 user: My dog is called Argos.'
+    """
+
+    description = "quoting: keeps what users say of themselves; it is not a language model"
+
+    def update(self, request: UpdateRequest) -> Reply:
+        """Rewrite one head with the messages that matter most of what it holds and of the chunk."""
+        elsewhere = {
+            line for i, text in enumerate(request.heads) if i != request.head for line in _lines(text)
+        }
+        lines = [*_lines(request.heads[request.head]), *_lines(request.chunk)]
+        lines = [line for line in dict.fromkeys(lines) if line not in elsewhere and not line.endswith("?")]
+        best = sorted(range(len(lines)), key=lambda index: (_matters(lines[index]), index), reverse=True)
+        kept: list[int] = []
+        for index in best:
+            if request.count("\n".join(lines[i] for i in [*kept, index])) <= request.head_tokens:
+                kept.append(index)
+        text = "\n".join(lines[index] for index in sorted(kept))
+        return Reply(text=text or trim(request.chunk, request.head_tokens, request.count))
+
+    def answer(self, request: AnswerRequest) -> Reply:
+        """Quote, as the extractive reader does."""
+        return resolve_reader("extractive").answer(request)
+
+
+def _lines(text: str) -> list[str]:
+    """One message a line, whatever lines it had itself."""
+    messages = re.split(r"\n+(?=#\d)", text)
+    return [line for message in messages if (line := " ".join(message.split()))]
+
+
+def _matters(line: str) -> int:
+    return (2 if _OF_ONESELF.search(line) else 1) if _SAID_BY_USER.match(line) else 0
 
 
 class QuotingChatModel(BaseChatModel):
