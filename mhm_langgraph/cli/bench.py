@@ -18,6 +18,7 @@ from mhm_langgraph.cli.ask import FAILED, INTERRUPTED, MISTAKE, fail
 from mhm_langgraph.cli.bench_progress import BenchWatch, closing_table
 from mhm_langgraph.evaluation.conditions import prompts_hash, this_start
 from mhm_langgraph.evaluation.folder import BenchFolder, read_trajectories
+from mhm_langgraph.evaluation.langsmith import UploadError, check_langsmith, upload_bench
 from mhm_langgraph.evaluation.methods import METHODS, Trial, resolve_methods
 from mhm_langgraph.evaluation.models import open_models
 from mhm_langgraph.evaluation.runner import Bench, run_bench
@@ -124,6 +125,8 @@ def _reported(asked: Asked) -> int:
         return _run(asked)
     except ReaderError as error:
         return fail(FAILED, f"{error} The same command goes on, and tries again what has failed.")
+    except UploadError as error:
+        return fail(FAILED, f"{error} The same command tries again; the results are in {asked.out}.")
     except MHMError as error:
         return fail(MISTAKE, str(error))
     except OSError as error:
@@ -134,12 +137,16 @@ def _reported(asked: Asked) -> int:
 
 def _run(asked: Asked) -> int:
     """Check, run, tell."""
+    if asked.langsmith:
+        check_langsmith()
     plan, facts = _planned(asked)
     start = this_start(shlex.join(["mhm", *sys.argv[1:]]), asked.base_url, asked.concurrency)
     with BenchFolder(asked.out, facts, start) as folder:
         watch = BenchWatch(sys.stderr, plan.keys(), folder.done, again=folder.failed)
         with watch:
             asyncio.run(_until_stopped(plan, folder, watch))
+    if asked.langsmith:
+        upload_bench(asked.out, plan.samples, say=watch.say)
     watch.console.print(closing_table(read_trajectories(asked.out)))
     watch.say(f"Done: {watch.summary()}. Tables and plots: mhm report {shlex.quote(asked.out)}")
     return FAILED if watch.failed else 0
