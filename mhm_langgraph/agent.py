@@ -16,6 +16,8 @@ from mhm_langgraph.grounding import GroundingRule, resolve_rule
 from mhm_langgraph.nodes import Loop
 from mhm_langgraph.readers import Prompts, Reader, resolve_reader
 from mhm_langgraph.readers.prompts import resolve_prompts
+from mhm_langgraph.recall import resolve_ranking
+from mhm_langgraph.recall.bound import Recall
 from mhm_langgraph.selection import resolve_selector
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import resolve_sources
@@ -37,6 +39,10 @@ def create_mhm_agent(
     selector: Any = "lru",
     seed: int = 0,
     prompts: str | Prompts | None = None,
+    recall: int = 0,
+    recall_tokens: int = 1024,
+    recall_updates: bool = False,
+    recall_ranking: Any = "bm25",
     grounding: Literal["off", "flag", "reject"] = "off",
     grounding_rule: Literal["names", "verbatim"] | GroundingRule = "names",
     token_counter: Any = None,
@@ -72,6 +78,12 @@ def create_mhm_agent(
         seed: Seed of the random selector.
         prompts: `"standard"`, `"compact"` for small models, or `Prompts` of your own. None is what suits
             the model: compact for `"local"`, else standard.
+        recall: How many overwritten head texts are shown again with the answer: those that bear most on the
+            question and say what no head says. 0 is off, and keeps none. docs/beyond.md
+        recall_tokens: Size of all recalled texts together, in tokens.
+        recall_updates: Whether they are shown at each update too.
+        recall_ranking: `"bm25"`, a LangChain embedding model, or a function from the question and a list of
+            texts to a score for each; what is not above 0 is not shown.
         grounding: What is done with a reply's sentences that the text does not support, checked without a
             model: `"off"`, `"flag"` (told in the event, the trace and the head), or `"reject"` (dropped;
             a head of which nothing is left keeps its text). docs/beyond.md
@@ -97,7 +109,8 @@ def create_mhm_agent(
         exit_gate: Whether the reader may say that memory suffices: the rest of the text is not read, and
             the output's `exited` says how much was. Without a question neither gate is on.
         checkpointer: As in `StateGraph.compile`; with one, a thread is a memory that lasts.
-        store: As in `StateGraph.compile`.
+        store: As in `StateGraph.compile`. With `recall`, what is overwritten is kept there, and otherwise in
+            the thread's own checkpoints.
         name: The graph's name, as a host graph and a trace show it.
 
     Returns:
@@ -125,6 +138,9 @@ def create_mhm_agent(
         "chunk_tokens": chunk_tokens,
         "answer_tokens": answer_tokens,
         "seed": seed,
+        "recall": recall,
+        "recall_tokens": recall_tokens,
+        "recall_updates": recall_updates,
         "grounding": grounding,
         "call_timeout": call_timeout,
         "max_retries": max_retries,
@@ -151,6 +167,7 @@ def create_mhm_agent(
         selector=own_selector,
         prompts=own_prompts,
         rule=own_rule,
+        recall=Recall(resolve_ranking(recall_ranking)),
     )
     return _compile(loop, checkpointer, store, name)
 
@@ -158,7 +175,7 @@ def create_mhm_agent(
 def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, name: str) -> MHMGraph:
     """The loop, on one screen."""
     builder = StateGraph(MHMState, input_schema=MHMInput, output_schema=MHMOutput, context_schema=Settings)
-    trace = TracePolicy(process_inputs=_slim)
+    trace = TracePolicy(process_inputs=_slim, process_outputs=_slim_output)
     select_head = _Node("select_head", loop.select_head, loop.aselect_head)
     update_head = _Node("update_head", loop.update_head, loop.aupdate_head)
     answer = _Node("answer", loop.answer, loop.aanswer)
@@ -222,6 +239,13 @@ class _AfterReading(Runnable[Any, str]):
         return self.invoke(input)
 
 
+def _slim_output(update: Any) -> Any:
+    """What a node wrote as a trace shows it: what goes to the archive was written by an earlier run."""
+    if not isinstance(update, dict) or "archive" not in update:
+        return update
+    return {**update, "archive": sorted(update["archive"])}
+
+
 def _slim(state: Any) -> Any:
     """A node's input as a trace shows it: the document and the heads' texts stay out.
 
@@ -232,6 +256,8 @@ def _slim(state: Any) -> Any:
     shown = dict(state)
     if document := state.get("document"):
         shown["document"] = {"fingerprint": document["fingerprint"]}
+    if archive := state.get("archive"):
+        shown["archive"] = {"texts": len(archive)}
     if heads := state.get("heads"):
         shown["heads"] = [{key: head[key] for key in head if key != "text"} for head in heads]
     return shown

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langgraph.config import get_stream_writer
 from langsmith import get_current_run_tree
 
 from mhm_langgraph.readers.base import Reply, UpdateRequest
+from mhm_langgraph.recall import Recalled
 from mhm_langgraph.state import Exited, Head, HeadRelease, HeadWrite, Reading, Usage
 
 __all__ = ["answered", "head_updated", "tell"]
@@ -20,6 +22,7 @@ def head_updated(
     head: Head,
     reading: Reading,
     usage: Usage,
+    recalled: Sequence[Recalled] | None = None,
 ) -> dict[str, Any]:
     """The event after a head's turn.
 
@@ -30,6 +33,7 @@ def head_updated(
         head: The head as it was before.
         reading: Where the run stands in its sources.
         usage: What the run has cost so far.
+        recalled: What was shown again of what heads held before; None where nothing is to be.
 
     Returns:
         Plain values. `read` and `total` are in the source's own units, sizes in tokens. `unsupported` is
@@ -53,12 +57,18 @@ def head_updated(
         "retries": reply.retries,
         "usage": usage,
         **({} if reply.unsupported is None else {"unsupported": list(reply.unsupported)}),
+        **({} if recalled is None else {"recalled": list(recalled)}),
         **gated,
     }
 
 
 def answered(
-    reply: Reply, step: int, reader: str, usage: Usage, exited: Exited | None = None
+    reply: Reply,
+    step: int,
+    reader: str,
+    usage: Usage,
+    exited: Exited | None = None,
+    recalled: Sequence[Recalled] | None = None,
 ) -> dict[str, Any]:
     """The event after the answer.
 
@@ -68,9 +78,11 @@ def answered(
         reader: What the reader says it is.
         usage: What the run has cost.
         exited: Where the exit gate ended the reading.
+        recalled: What was shown again of what heads held before; None where recall is off.
 
     Returns:
-        Plain values; `exited`, `read` and `total` only where the text was not read to its end.
+        Plain values; `exited`, `read` and `total` only where the text was not read to its end,
+        `recalled` only with recall.
     """
     return {
         "type": "answered",
@@ -83,6 +95,7 @@ def answered(
         "reader": reader,
         "usage": usage,
         **({"exited": True, **exited} if exited else {}),
+        **({} if recalled is None else {"recalled": list(recalled)}),
     }
 
 
@@ -97,5 +110,7 @@ def tell(event: dict[str, Any]) -> None:
     if (run := get_current_run_tree()) is None:
         return
     facts = {key: value for key, value in event.items() if key not in ("type", "answer", "usage")}
+    if "recalled" in facts:  # their texts stand in the prompt, which the model's own run shows
+        facts["recalled"] = [{**found, "text": len(found["text"])} for found in facts["recalled"]]
     run.add_metadata({f"mhm_{key}": value for key, value in facts.items()})
     run.add_tags(["mhm", *([f"mhm:head:{event['head']}"] if "head" in event else [])])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mhm_langgraph.errors import SettingsError
+from mhm_langgraph.recall import forget_archive
 
 __all__ = ["forget_thread", "sqlite_saver"]
 
@@ -20,7 +21,9 @@ def forget_thread(database: str | Path, thread: str) -> int:
 
     On any checkpointer `checkpointer.delete_thread(thread)` deletes a thread's rows. In a SQLite file
     their bytes stay, and can be read, until VACUUM writes the file anew: that is done here. Nobody else
-    may be using the file meanwhile, and as much space again must be free on the disk.
+    may be using the file meanwhile, and as much space again must be free on the disk. What the thread's
+    memory has overwritten goes too, where it is in its checkpoints or in a store in the same file; from
+    another store take it with `mhm_langgraph.recall.forget_archive`.
 
     Args:
         database: The file.
@@ -52,6 +55,12 @@ def forget_thread(database: str | Path, thread: str) -> int:
     return before - _size(path)
 
 
+def _sqlite_store() -> Any:
+    from langgraph.store.sqlite import SqliteStore
+
+    return SqliteStore
+
+
 def _delete(connection: sqlite3.Connection, path: Path, thread: str) -> None:
     """Delete the rows, those of subgraphs too, as the checkpointer does."""
     found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'checkpoints'").fetchone()
@@ -59,6 +68,10 @@ def _delete(connection: sqlite3.Connection, path: Path, thread: str) -> None:
     if found is None or connection.execute(query, (thread,)).fetchone() is None:
         raise SettingsError(f"{path} holds no thread {thread!r}.")
     sqlite_saver()(connection).delete_thread(thread)
+    if connection.execute("SELECT name FROM sqlite_master WHERE name = 'store'").fetchone():
+        connection.commit()
+        connection.isolation_level = None  # the store begins and ends its transactions itself
+        forget_archive(_sqlite_store()(connection), thread)
 
 
 def _size(path: Path) -> int:

@@ -19,6 +19,8 @@ from mhm_langgraph.state import MHMInput, MHMOutput, MHMState
 
 __all__ = ["MHMGraph"]
 
+_UNSEEN = ("document", "archive")
+"""Channels that grow with what is read: what is streamed and shown of a state leaves them out."""
 _NO_LIMIT = 1_000_000_000
 """The loop ends with its text, so the limit that guards against endless loops is out of the way."""
 _HOST_DURABILITY = "__pregel_durability"
@@ -39,7 +41,7 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
         What it streams and shows of its state leaves the inline document out: with `stream_mode="values"`,
         a server's default, it would go out at every step.
         """
-        shown = [channel for channel in compiled.stream_channels_list if channel != "document"]
+        shown = [channel for channel in compiled.stream_channels_list if channel not in _UNSEEN]
         return cls(**{**vars(compiled), "stream_channels": shown})
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:

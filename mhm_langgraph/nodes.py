@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph.runtime import get_runtime
@@ -15,8 +16,10 @@ from mhm_langgraph.grounding import GroundingRule, grounded
 from mhm_langgraph.readers import Prompts, Reader, Reply, UpdateRequest
 from mhm_langgraph.readers.prompts import PRESETS
 from mhm_langgraph.reading import Open, current_chunk, next_chunk, opener_with, start_reading, steps_of
+from mhm_langgraph.recall import Recalled
+from mhm_langgraph.recall.bound import Recall
 from mhm_langgraph.requests import answer_request, load_of, patience, turn_of, update_request
-from mhm_langgraph.results import FINISHED, checked_reply, ended, head_write, heeded, selected
+from mhm_langgraph.results import FINISHED, checked_reply, ended, head_write, heeded, overwritten, selected
 from mhm_langgraph.retention import best_heads
 from mhm_langgraph.selection import HeadSelector, named_selector
 from mhm_langgraph.settings import Settings
@@ -42,6 +45,7 @@ class Loop:
         selector: The user's own selector; None where the settings name one.
         prompts: The user's own prompts; None where the settings name them.
         rule: The user's own grounding rule; None where the settings name it.
+        recall: The archive of overwritten texts, and how they are ranked.
     """
 
     settings: Settings
@@ -51,6 +55,7 @@ class Loop:
     selector: HeadSelector | None = None
     prompts: Prompts | None = None
     rule: GroundingRule | None = None
+    recall: Recall = field(default_factory=Recall)
 
     def read_chunk(self, state: ReadState) -> dict[str, Any]:
         """Move on to the next chunk; at a run's first turn, open its sources first."""
@@ -81,27 +86,33 @@ class Loop:
 
     def update_head(self, state: StepState) -> dict[str, Any]:
         """Rewrite the selected head from the question, all heads and the chunk."""
-        request = self._update_request(state)
+        recalled = self.recall.find(state, self._settings(), self.count, updates=True)
+        request = self._update_request(state, recalled)
         reply = guarded(state, self._settings(), lambda: self.reader.update(request))
-        return self._updated(state, request, reply)
+        return self.recall.keep(self._updated(state, request, reply, recalled))
 
     async def aupdate_head(self, state: StepState) -> dict[str, Any]:
         """As `update_head`, async. The source is read in a thread: it may block."""
-        request = await asyncio.to_thread(self._update_request, state)
+        recalled = await self.recall.afind(state, self._settings(), self.count, updates=True)
+        request = await asyncio.to_thread(self._update_request, state, recalled)
         reply = await aguarded(state, self._settings(), self.reader.aupdate(request))
-        return self._updated(state, request, reply)
+        return await self.recall.akeep(self._updated(state, request, reply, recalled))
 
     def answer(self, state: AnswerState) -> dict[str, Any]:
         """Answer the question from all heads."""
         settings = self._settings()
-        request = answer_request(state, settings, self._prompts(settings), self.count)
-        return self._answered(state, guarded(state, settings, lambda: self.reader.answer(request)))
+        recalled = self.recall.find(state, settings, self.count)
+        request = answer_request(state, settings, self._prompts(settings), self.count, recalled)
+        reply = guarded(state, settings, lambda: self.reader.answer(request))
+        return self._answered(state, reply, recalled)
 
     async def aanswer(self, state: AnswerState) -> dict[str, Any]:
         """As `answer`, async."""
         settings = self._settings()
-        request = answer_request(state, settings, self._prompts(settings), self.count)
-        return self._answered(state, await aguarded(state, settings, self.reader.aanswer(request)))
+        recalled = await self.recall.afind(state, settings, self.count)
+        request = answer_request(state, settings, self._prompts(settings), self.count, recalled)
+        reply = await aguarded(state, settings, self.reader.aanswer(request))
+        return self._answered(state, reply, recalled)
 
     def _settings(self) -> Settings:
         """The factory's settings, with what this run's context sets."""
@@ -157,27 +168,38 @@ class Loop:
         open_named = opener_with(state.get("document"), self.open_source)
         return current_chunk(state["source"], state["span"], open_named, self.count).text
 
-    def _update_request(self, state: StepState) -> UpdateRequest:
+    def _update_request(self, state: StepState, recalled: Sequence[Recalled] | None) -> UpdateRequest:
         settings = self._settings()
-        return update_request(state, self._chunk_text(state), settings, self._prompts(settings), self.count)
+        prompts, chunk = self._prompts(settings), self._chunk_text(state)
+        return update_request(state, chunk, settings, prompts, self.count, recalled)
 
-    def _updated(self, state: StepState, request: UpdateRequest, reply: Reply) -> dict[str, Any]:
+    def _updated(
+        self,
+        state: StepState,
+        request: UpdateRequest,
+        reply: Reply,
+        recalled: Sequence[Recalled] | None,
+    ) -> dict[str, Any]:
         """Write the head and tell of it."""
         reply = heeded(checked_reply(reply, self.reader, "update"), request.gates)
         reply = grounded(request, reply, state["heads"], self._settings(), self.rule)
         write = head_write(state, request.head, reply, self.count)
         usage = add_usage(state["usage"], reply.usage)
         before = state["heads"][request.head]
-        event = head_updated(request, reply, write, before, state["source"], usage)
+        event = head_updated(request, reply, write, before, state["source"], usage, recalled)
         tell(event)
         left = Exited(read=event["read"], total=event["total"])
         exited = {"exited": left} if reply.gate == "exit" else {}
-        return {"heads": write, "step": state["step"] + 1, "usage": usage, **exited}
+        written = overwritten(write, state["heads"]) if self._settings().recall else {"heads": write}
+        return {**written, "step": state["step"] + 1, "usage": usage, **exited}
 
-    def _answered(self, state: AnswerState, reply: Reply) -> dict[str, Any]:
+    def _answered(
+        self, state: AnswerState, reply: Reply, recalled: Sequence[Recalled] | None
+    ) -> dict[str, Any]:
         reply = checked_reply(reply, self.reader, "answer")
         usage = add_usage(state["usage"], reply.usage)
-        tell(answered(reply, state["step"], self.reader.description, usage, state.get("exited")))
+        exited = state.get("exited")
+        tell(answered(reply, state["step"], self.reader.description, usage, exited, recalled))
         return {"answer": reply.text, "usage": usage, **FINISHED}
 
 

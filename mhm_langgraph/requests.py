@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mhm_langgraph.readers import AnswerRequest, Load, Patience, Prompts, UpdateRequest
 from mhm_langgraph.readers.gates import Gates
+from mhm_langgraph.recall import Recalled
 from mhm_langgraph.selection import Turn
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.state import selected_head
@@ -35,7 +36,12 @@ def turn_of(state: StepState, read: Callable[[], str]) -> Turn:
 
 
 def update_request(
-    state: StepState, chunk: str, settings: Settings, prompts: Prompts, count: TokenCounter
+    state: StepState,
+    chunk: str,
+    settings: Settings,
+    prompts: Prompts,
+    count: TokenCounter,
+    recalled: Sequence[Recalled] | None = None,
 ) -> UpdateRequest:
     """What the reader is asked at a step.
 
@@ -45,6 +51,7 @@ def update_request(
         settings: The settings in force.
         prompts: The prompts in force.
         count: The token counter.
+        recalled: What is shown again of what heads held before, if anything is.
 
     Returns:
         The request.
@@ -55,6 +62,7 @@ def update_request(
         head=selected_head(state["heads"]),
         chunk=chunk,
         head_tokens=settings.sized(len(state["heads"])).head_tokens,
+        recalled=[found["text"] for found in recalled or ()],
         step=state["step"],
         span=state["span"],
         prompts=prompts,
@@ -65,7 +73,11 @@ def update_request(
 
 
 def answer_request(
-    state: AnswerState, settings: Settings, prompts: Prompts, count: TokenCounter
+    state: AnswerState,
+    settings: Settings,
+    prompts: Prompts,
+    count: TokenCounter,
+    recalled: Sequence[Recalled] | None = None,
 ) -> AnswerRequest:
     """What the reader is asked at the end.
 
@@ -74,6 +86,7 @@ def answer_request(
         settings: The settings in force.
         prompts: The prompts in force.
         count: The token counter.
+        recalled: What is shown again of what heads held before, if anything is.
 
     Returns:
         The request.
@@ -82,6 +95,7 @@ def answer_request(
         question=state["question"],
         heads=[head["text"] for head in state["heads"]],
         answer_tokens=settings.answer_tokens,
+        recalled=[found["text"] for found in recalled or ()],
         stream=settings.stream_answer,
         prompts=prompts,
         count=count,
@@ -117,6 +131,9 @@ def load_of(
         head_tokens=settings.sized(heads).head_tokens,
         chunk_tokens=settings.chunk_tokens if reads else 0,
         answer_tokens=settings.answer_tokens,
+        recalled=settings.recall,
+        recall_tokens=settings.recall_tokens if settings.recall else 0,
+        recall_updates=settings.recall_updates and question is not None,
         prompts=prompts,
         count=count,
         gates=gates_of(question, settings),

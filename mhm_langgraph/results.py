@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from mhm_langgraph.errors import SettingsError, shown
 from mhm_langgraph.readers import Reply
 from mhm_langgraph.readers.gates import Gate, Gates
+from mhm_langgraph.recall import archived
 from mhm_langgraph.selection import Choice
-from mhm_langgraph.state import HeadRelease, HeadWrite, Reading, add_usage
+from mhm_langgraph.state import Head, HeadRelease, HeadWrite, Reading, add_usage
 from mhm_langgraph.tokens import TokenCounter
 from mhm_langgraph.views import ReadState, StepState
 
-__all__ = ["FINISHED", "checked_reply", "ended", "head_write", "heeded", "selected"]
+__all__ = ["FINISHED", "checked_reply", "ended", "head_write", "heeded", "overwritten", "selected"]
 
 FINISHED: dict[str, Any] = {"question": None, "source": None, "span": None}
 """What was the run's own is cleared, or the next run on the thread would inherit it."""
@@ -83,6 +85,27 @@ def head_write(state: StepState, head: int, reply: Reply, count: TokenCounter) -
         if reply.unsupported is not None and not reply.rejected:
             write["unsupported"] = list(reply.unsupported)
     return write
+
+
+def overwritten(write: HeadWrite | HeadRelease, heads: Sequence[Head]) -> dict[str, Any]:
+    """A node's changes by a write, what it overwrites with them, for the archive.
+
+    Args:
+        write: The write of a head's turn.
+        heads: The memory as it is before.
+
+    Returns:
+        The write to the heads, naming what is overwritten, and to the archive; the write alone where nothing
+        is lost.
+    """
+    if "text" not in write:
+        return {"heads": write}
+    written = cast(HeadWrite, write)
+    before = heads[written["head"]]
+    if before["text"] in ("", written["text"]):
+        return {"heads": write}
+    key, entry = archived(before, written["head"])
+    return {"heads": {**written, "archived": key}, "archive": {key: entry}}
 
 
 def checked_reply(reply: object, reader: object, method: str) -> Reply:

@@ -49,6 +49,15 @@ class Settings(BaseModel):
     prompts: Literal["standard", "compact"] = "standard"
     """Prompt preset: standard, or compact for small models."""
 
+    recall: int = Field(default=0, ge=0, le=64)
+    """Overwritten head texts shown again with the answer: those that bear most on the question. 0 is off."""
+
+    recall_tokens: int = Field(default=1024, ge=1, le=1_000_000)
+    """Size of all recalled texts together, in tokens."""
+
+    recall_updates: bool = False
+    """Whether overwritten texts are recalled at each update too, and not with the answer alone."""
+
     grounding: Literal["off", "flag", "reject"] = "off"
     """What is done with sentences of a reply that the text does not support: nothing, flag, or reject."""
 

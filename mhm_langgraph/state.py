@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict
 
 from mhm_langgraph.errors import HeadError
+from mhm_langgraph.recall.archive import Entry, keep_entries
 from mhm_langgraph.text import fingerprint
 
 # Plain dicts, lists, strings and integers only: they survive every checkpoint serializer.
@@ -55,6 +56,8 @@ class Head(TypedDict):
     """Whether it is the head that this step rewrites."""
     unsupported: NotRequired[list[str]]
     """Its sentences that the text did not support, where writes are checked (`grounding="flag"`)."""
+    archived: NotRequired[str]
+    """Key, in the archive, of the text that it held before this one, where overwritten texts are kept."""
 
 
 @with_config(ConfigDict(strict=True))
@@ -75,6 +78,8 @@ class HeadWrite(TypedDict):
     """Name of the chunk's source."""
     unsupported: NotRequired[list[str]]
     """Sentences of the new text that the text read did not support."""
+    archived: NotRequired[str]
+    """Key, in the archive, of the text that is overwritten."""
 
 
 class HeadRelease(TypedDict):
@@ -188,6 +193,7 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
     )
 
 
+_WRITABLE = ("text", "tokens", "span", "source", "unsupported", "archived")
 _HEADS = TypeAdapter(Annotated[list[Head], Field(min_length=1)])
 _WRITE = TypeAdapter(HeadWrite)
 
@@ -231,7 +237,7 @@ def _written(head: Head, write: HeadWrite) -> Head:
             f"Head {write['head']} is not selected at step {write['step']}, or was written there already: a "
             "step writes the selected head only, and only once."
         )
-    changed = {key: write[key] for key in ("text", "tokens", "span", "source", "unsupported") if key in write}
+    changed = {key: write[key] for key in _WRITABLE if key in write}  # type: ignore[literal-required]  # keys are its own
     if "text" in write:  # what was said of the old text is not true of the new one
         head = {key: value for key, value in head.items() if key != "unsupported"}  # type: ignore[assignment]  # as below
     return {**head, **changed, "updated_at": write["step"], "selected": False}  # type: ignore[typeddict-item]  # keys are Head's
@@ -311,6 +317,10 @@ class MHMState(TypedDict, total=False):
     # more than bytes (langgraph issues 8443, 8551).
     heads: Annotated[list[Head], write_heads]
     """The memory."""
+    # A delta channel stores an entry once, where a plain one would store the archive at every step. Its
+    # faults with forks can not reach the memory: the heads tell what belongs to it (recall/archive.py).
+    archive: Annotated[dict[str, Entry], DeltaChannel(keep_entries, dict)]
+    """With recall and without a store: what heads held and lost, by key."""
     step: int
     """The step, counted from 0 over the life of the thread."""
     answer: str | None

@@ -7,6 +7,7 @@ from typing import Any
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict
 
+from mhm_langgraph.recall.archive import Entry
 from mhm_langgraph.state import Exited, Head, Usage
 
 __all__ = ["AnswerState", "ReadState", "StepState"]
@@ -33,6 +34,7 @@ class StepState(TypedDict, total=False):
     source: Any
     span: list[int]
     heads: list[Head]
+    archive: dict[str, Entry]
     step: int
     usage: Usage
 
@@ -42,6 +44,7 @@ class AnswerState(TypedDict, total=False):
 
     question: str
     heads: list[Head]
+    archive: dict[str, Entry]
     step: int
     usage: Usage
     exited: Exited | None

@@ -60,6 +60,13 @@ def ask(
     prompts: Annotated[
         str | None, Option(help="standard, or compact for small models. [default: what suits the model]")
     ] = None,
+    recall: Annotated[
+        int, Option(help="Overwritten head texts shown again with the answer.")
+    ] = _DEFAULT.recall,
+    recall_tokens: Annotated[int, Option(help="Size of all of them, in tokens.")] = _DEFAULT.recall_tokens,
+    recall_updates: Annotated[
+        bool, Option("--recall-updates", help="Show them at each update too.")
+    ] = _DEFAULT.recall_updates,
     grounding: Annotated[
         str, Option(help="Sentences that the text does not support: off, flag or reject.")
     ] = _DEFAULT.grounding,
@@ -97,6 +104,9 @@ def ask(
         "selector": selector,
         "seed": seed,
         "prompts": prompts,
+        "recall": recall,
+        "recall_tokens": recall_tokens,
+        "recall_updates": recall_updates,
         "grounding": grounding,
         "grounding_rule": grounding_rule,
         "token_counter": token_counter,

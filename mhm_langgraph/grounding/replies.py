@@ -38,6 +38,7 @@ def grounded(
     named = own is None or "grounding_rule" in settings.model_fields_set
     rule = RULES[settings.grounding_rule] if named or own is None else own
     memory = [without(head["text"], head.get("unsupported", ())) for head in heads]
+    memory += request.recalled
     found = ground(reply.text, Evidence(request.chunk, memory, request.question or ""), rule)
     if settings.grounding == "flag":
         return replace(reply, unsupported=found.unsupported)

@@ -39,6 +39,7 @@ class UpdateRequest:
         head: Index of the one to rewrite.
         chunk: The text of this step.
         head_tokens: Size of a head, in tokens.
+        recalled: Texts that heads held before and that are shown again; none unless recall is on.
         step: The step, counted from 0 over the life of the thread.
         span: `[start, end]` of the chunk in the source's own units.
         prompts: The prompts in force.
@@ -52,6 +53,7 @@ class UpdateRequest:
     head: int
     chunk: str
     head_tokens: int
+    recalled: Sequence[str] = ()
     step: int = 0
     span: Sequence[int] = (0, 0)
     prompts: Prompts = STANDARD
@@ -68,6 +70,7 @@ class AnswerRequest:
         question: What is asked.
         heads: Texts of all heads.
         answer_tokens: Greatest size of the answer, in tokens.
+        recalled: Texts that heads held before and that are shown again; none unless recall is on.
         stream: Whether its tokens may reach the `messages` stream of the graph.
         prompts: The prompts in force.
         count: The token counter.
@@ -77,6 +80,7 @@ class AnswerRequest:
     question: str
     heads: Sequence[str]
     answer_tokens: int
+    recalled: Sequence[str] = ()
     stream: bool = False
     prompts: Prompts = STANDARD
     count: TokenCounter = utf8_tokens
@@ -156,6 +160,9 @@ class Load:
         head_tokens: Size of a head, in tokens.
         chunk_tokens: Size of a chunk, in tokens; 0 where nothing is read.
         answer_tokens: Greatest size of the answer, in tokens.
+        recalled: How many overwritten texts may be shown with the answer; 0 where recall is off.
+        recall_tokens: Size of them together, in tokens.
+        recall_updates: Whether they are shown with updates too.
         prompts: The prompts in force.
         count: The token counter.
         gates: The gates that are on.
@@ -166,6 +173,9 @@ class Load:
     head_tokens: int
     chunk_tokens: int
     answer_tokens: int
+    recalled: int = 0
+    recall_tokens: int = 0
+    recall_updates: bool = False
     prompts: Prompts = STANDARD
     count: TokenCounter = utf8_tokens
     gates: Gates = NO_GATES

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 
@@ -169,12 +170,14 @@ class ChatReader(Reader):
         for what, chunk, reply in rows:
             template = _template_tokens(load, update=chunk > 0)
             memory = load.heads * load.head_tokens
-            total = template + memory + chunk + reply
+            recalled = load.recall_tokens if load.recall_updates or not chunk else 0
+            total = template + memory + chunk + reply + recalled
             if total > self.window:
+                shown = f"{recalled} for recalled texts + " if recalled else ""
                 raise BudgetError(
                     f"The prompt of {what} can not fit the model's window of {self.window} tokens: "
                     f"{template} for the instructions and the question + {load.heads} heads x "
-                    f"{load.head_tokens} + {chunk} for the chunk + {reply} for the reply = {total}. "
+                    f"{load.head_tokens} + {chunk} for the chunk + {shown}{reply} for the reply = {total}. "
                     "Lower chunk_tokens, heads or head_tokens, or use a model with a larger window."
                 )
 
@@ -237,13 +240,13 @@ def update_messages(request: UpdateRequest) -> list[BaseMessage]:
     Returns:
         Chat messages.
     """
-    prompts = request.prompts.with_gates(request.gates)
+    prompts = request.prompts.with_gates(request.gates).with_recalled(request.recalled)
     template = prompts.read if request.question is None else prompts.update
     others = [text for index, text in enumerate(request.heads) if index != request.head]
+    memory = {"heads": prompts.labelled(request.heads), "other_heads": prompts.plain(others)}
     messages = template.format_messages(
         question=prompts.shield(request.question or ""),
-        heads=prompts.labelled(request.heads),
-        other_heads=prompts.plain(others),
+        **_with_recalled(template, memory, prompts.recalled(request.recalled)),
         head=prompts.shield(request.heads[request.head]),
         head_index=request.head,
         head_count=len(request.heads),
@@ -263,13 +266,22 @@ def answer_messages(request: AnswerRequest) -> list[BaseMessage]:
     Returns:
         Chat messages.
     """
-    prompts = request.prompts
+    prompts = request.prompts.with_recalled(request.recalled)
+    memory = {"heads": prompts.labelled(request.heads), "memory": prompts.plain(request.heads)}
     return prompts.answer.format_messages(
         question=prompts.shield(request.question),
-        heads=prompts.labelled(request.heads),
-        memory=prompts.plain(request.heads),
+        **_with_recalled(prompts.answer, memory, prompts.recalled(request.recalled)),
         answer_tokens=request.answer_tokens,
     )
+
+
+def _with_recalled(template: ChatPromptTemplate, memory: dict[str, str], part: str) -> dict[str, str]:
+    """The variables that show the memory; recalled texts stand where the template has them, else after it."""
+    used = template.input_variables
+    if part and "recalled" not in used:
+        name = next(name for name in memory if name in used)
+        memory = {**memory, name: "\n\n".join(filter(None, (memory[name], part)))}
+    return {**memory, "recalled": part}
 
 
 def pick_messages(request: PickRequest) -> list[BaseMessage]:
@@ -368,7 +380,7 @@ def _pick(request: PickRequest) -> Calls[Pick]:
 def _template_tokens(load: Load, *, update: bool) -> int:
     """Tokens of the largest prompt without its memory and chunk."""
     prompts: Prompts = load.prompts
-    heads = [""] * load.heads
+    heads, recalled = [""] * load.heads, [""] * load.recalled
     if update:
         messages = update_messages(
             UpdateRequest(
@@ -377,6 +389,7 @@ def _template_tokens(load: Load, *, update: bool) -> int:
                 head=load.heads - 1,
                 chunk="",
                 head_tokens=load.head_tokens,
+                recalled=recalled if load.recall_updates else (),
                 prompts=prompts,
                 gates=load.gates,
             )
@@ -387,6 +400,7 @@ def _template_tokens(load: Load, *, update: bool) -> int:
                 question=load.question or "",
                 heads=heads,
                 answer_tokens=load.answer_tokens,
+                recalled=recalled,
                 prompts=prompts,
             )
         )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-
-import bm25s
-import Stemmer
 
 from mhm_langgraph.readers.base import (
     AnswerRequest,
@@ -16,15 +12,12 @@ from mhm_langgraph.readers.base import (
     Reply,
     UpdateRequest,
 )
+from mhm_langgraph.recall.ranking import bm25_scores, stems
 from mhm_langgraph.text import sentences, trim
 from mhm_langgraph.tokens import TokenCounter
 
 __all__ = ["ExtractiveReader"]
 
-logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index it builds
-
-# Words of two letters and more, or single characters where words are not set apart by spaces.
-_WORD = r"(?u)[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}\b"
 _QUOTED = 3  # sentences an answer quotes at most
 _NEAR_BEST = 0.8  # share of the best sentence's score that a further one needs to be quoted
 # Shares of the question's words, measured on multi-hop questions (docs/beyond.md has the table): under
@@ -61,16 +54,18 @@ class ExtractiveReader(Reader):
         old, new = request.heads[request.head].splitlines(), _sentences(request.chunk)
         if request.gates.update and _covered(request.question or "", new, 1) < _BEARS:
             return Reply(text="", gate="skip")
-        candidates = [s for s in dict.fromkeys([*old, *new]) if s not in elsewhere]
+        recalled = [line for text in request.recalled for line in text.splitlines()]
+        candidates = [s for s in dict.fromkeys([*old, *recalled, *new]) if s not in elsewhere]
         # Without a question, what is most like the chunk as a whole stands for it.
-        scores = _scores(request.question or request.chunk, candidates)
+        scores = bm25_scores(request.question or request.chunk, candidates)
         kept = _best(candidates, scores, request.head_tokens, request.count)
         return Reply(text=kept, gate="exit" if request.gates.exit and _suffices(request, kept) else "")
 
     def answer(self, request: AnswerRequest) -> Reply:
-        """Quote the sentences in memory that bear most on the question."""
-        candidates = list(dict.fromkeys(s for text in request.heads for s in text.splitlines()))
-        scores = _scores(request.question, candidates)
+        """Quote the sentences, in memory or recalled, that bear most on the question."""
+        shown = (*request.heads, *request.recalled)
+        candidates = list(dict.fromkeys(s for text in shown for s in text.splitlines()))
+        scores = bm25_scores(request.question, candidates)
         best = sorted(range(len(candidates)), key=lambda index: -scores[index])[:_QUOTED]
         quoted = [candidates[i] for i in best if 0 < scores[i] >= _NEAR_BEST * scores[best[0]]]
         text = "\n".join(map(_quote, quoted))
@@ -80,7 +75,7 @@ class ExtractiveReader(Reader):
 
     def pick(self, request: PickRequest) -> Pick:
         """The head that shares most words with the chunk; an empty one where none shares any."""
-        scores = _scores(request.chunk, request.heads)
+        scores = bm25_scores(request.chunk, request.heads)
         best = max(range(len(scores)), key=lambda index: (scores[index], not request.heads[index]))
         return Pick(head=best if scores[best] > 0 or not request.heads[best] else None)
 
@@ -95,44 +90,20 @@ def _quote(sentence: str) -> str:
     return sentence if sentence.startswith(("“", '"', "‘", "'")) else f"“{sentence}”"
 
 
-def _scores(query: str, texts: Sequence[str]) -> list[float]:
-    """How much each text bears on the query: BM25 with stemming; 0 where no word is shared."""
-    corpus = _tokens(texts) if texts else []
-    known = sorted(set(_tokens([query])[0]) & set().union(*corpus))
-    if not known:
-        return [0.0] * len(texts)
-    index = bm25s.BM25()
-    index.index(corpus, show_progress=False)
-    return [float(score) for score in index.get_scores(known)]
-
-
 def _suffices(request: UpdateRequest, kept: str) -> bool:
     """Whether memory, with the head's new text, says nearly all that the question names."""
     question = request.question or ""
     texts = [kept if index == request.head else text for index, text in enumerate(request.heads)]
     lines = [line for text in texts for line in text.splitlines()]
-    enough = len(set(_tokens([question])[0])) >= _FEW_WORDS
+    enough = len(set(stems([question])[0])) >= _FEW_WORDS
     return enough and _covered(question, lines, _QUOTED) >= _SUFFICES
 
 
 def _covered(question: str, texts: Sequence[str], most: int) -> float:
     """Share of the question's words that stand in the `most` texts that share most words with it."""
-    asked = set(_tokens([question])[0])
-    shared = sorted((asked.intersection(words) for words in _tokens(texts or [""])), key=len)[-most:]
+    asked = set(stems([question])[0])
+    shared = sorted((asked.intersection(words) for words in stems(texts or [""])), key=len)[-most:]
     return len(set().union(*shared)) / len(asked) if asked else 0.0
-
-
-def _tokens(texts: Sequence[str]) -> list[list[str]]:
-    """The stems of each text's words, without stop words."""
-    tokens: list[list[str]] = bm25s.tokenize(
-        list(texts),
-        token_pattern=_WORD,
-        stopwords="en_plus",
-        stemmer=Stemmer.Stemmer("english"),
-        return_ids=False,
-        show_progress=False,
-    )
-    return tokens
 
 
 def _best(texts: Sequence[str], scores: Sequence[float], limit: int, count: TokenCounter) -> str:

@@ -25,8 +25,9 @@ _VARIABLES = {
         "head_tokens",
         "head_words",
         "chunk",
+        "recalled",
     },
-    "answer": {"question", "heads", "memory", "answer_tokens"},
+    "answer": {"question", "heads", "memory", "answer_tokens", "recalled"},
     "pick": {"question", "heads", "chunk", "last_index"},
 }
 _VARIABLES["read"] = _VARIABLES["update"] - {"question"}
@@ -39,6 +40,10 @@ _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u
 # What may stand inside a tag without being seen: white space, zero-width spaces and joiners.
 _GAPS = r"\s\u200b-\u200d\u2060\ufeff"
 _BREAKS = r"\n\r\u2028\u2029"
+_RECALL_MARKS = (
+    (rf"(?i)<(?=[{_GAPS}/]*recalled_\d+[{_GAPS}]*>)", "‹"),
+    (r"(?i)(what\s+heads\s+held\s+earlier)\b(?!,)", r"\1,"),
+)
 
 
 _UPDATE_GATE = (
@@ -69,6 +74,11 @@ class Prompts:
         update_gate: What is joined to `update` where that gate is on: how to say, by `<skip>`, that a
             chunk holds nothing for the question.
         exit_gate: The same for the exit gate and `<enough>`.
+        recall_label: How a recalled text looks (an overwritten one that is shown again), from `index` and
+            `text`.
+        recall_part: How all of them look together, from `texts`. A template with the variable `recalled`
+            shows it there; in others it follows the memory.
+        recall_marks: As `marks`, for prompts with recalled texts.
 
     Example:
         >>> from dataclasses import replace
@@ -85,6 +95,9 @@ class Prompts:
     marks: tuple[tuple[str, str], ...] = ()
     update_gate: str = _UPDATE_GATE
     exit_gate: str = _EXIT_GATE
+    recall_label: str = "<recalled_{index}>\n{text}\n</recalled_{index}>"
+    recall_part: str = "What heads held earlier and no longer hold:\n{texts}"
+    recall_marks: tuple[tuple[str, str], ...] = _RECALL_MARKS
 
     def shield(self, text: str) -> str:
         """Text from outside, unable to pass for one of the prompts' delimiters.
@@ -114,6 +127,17 @@ class Prompts:
     def plain(self, texts: Sequence[str]) -> str:
         """The texts that are not empty, shielded, a blank line between them."""
         return "\n\n".join(self.shield(text) for text in texts if text)
+
+    def with_recalled(self, texts: Sequence[str]) -> Prompts:
+        """The same prompts, their shield holding for what marks recalled texts, where there are any."""
+        return replace(self, marks=(*self.marks, *self.recall_marks)) if texts else self
+
+    def recalled(self, texts: Sequence[str]) -> str:
+        """The part of a prompt that shows recalled texts, shielded; empty where there are none."""
+        if not texts:
+            return ""
+        labels = (self.recall_label.format(index=i, text=self.shield(text)) for i, text in enumerate(texts))
+        return self.recall_part.format(texts="\n".join(labels))
 
     def with_gates(self, gates: Gates) -> Prompts:
         """The same prompts, their shield holding against the markers of the gates that are on."""
@@ -227,6 +251,9 @@ COMPACT = Prompts(
         "Text:\n{memory}\n\nAnswer this question in a few words from the text: {question}"
     ),
     pick=STANDARD.pick,
+    recall_label="{text}",
+    recall_part="Earlier notes:\n{texts}",
+    recall_marks=((rf"(?i)((?:^|[{_BREAKS}])[^\S{_BREAKS}]*)(?=earlier\s+notes\s*:)", r"\1· "),),
     marks=(
         *STANDARD.marks,
         (rf"(?i)((?:^|[{_BREAKS}])[^\S{_BREAKS}]*)(?=text\s*:)", r"\1· "),
@@ -258,10 +285,13 @@ def resolve_prompts(prompts: object) -> Prompts | None:
         )
     for name in _VARIABLES:
         _check_template(name, getattr(prompts, name))
-    _check_label(prompts.head_label)
+    _check_label("head_label", prompts.head_label, "text")
+    _check_label("recall_label", prompts.recall_label, "text")
+    _check_label("recall_part", prompts.recall_part, "texts")
     _check_gate("update_gate", prompts.update_gate, SKIP)
     _check_gate("exit_gate", prompts.exit_gate, ENOUGH)
-    _check_marks(prompts)
+    _check_marks("marks", prompts)
+    _check_marks("recall_marks", prompts.with_recalled([""]))
     return prompts
 
 
@@ -283,11 +313,11 @@ def _check_template(name: str, template: object) -> None:
         raise SettingsError(f"prompts.{name} must show all heads and {needed}.")
 
 
-def _check_label(label: str) -> None:
-    """A label must show the head's text, or the model would not see the memory."""
+def _check_label(name: str, label: str, variable: str) -> None:
+    """A label must show its text, or the model would not see the memory."""
     sample = "the head's text"
     try:
-        shows_text = sample in label.format(index=0, text=sample)
+        shows_text = sample in label.format(index=0, **{variable: sample})
     except (
         AttributeError,
         LookupError,
@@ -297,8 +327,8 @@ def _check_label(label: str) -> None:
         shows_text = False
     if not shows_text:
         raise SettingsError(
-            f"prompts.head_label={shown(label)} is not allowed: pass a text with {{text}} and, if you like, "
-            "{index}, other braces doubled."
+            f"prompts.{name}={shown(label)} is not allowed: pass a text with {{{variable}}} and, if you "
+            "like, {index}, other braces doubled."
         )
 
 
@@ -308,11 +338,11 @@ def _check_gate(name: str, text: object, marker: str) -> None:
         raise SettingsError(f"prompts.{name}={shown(text)} is not allowed: pass a text that names {marker}.")
 
 
-def _check_marks(prompts: Prompts) -> None:
+def _check_marks(name: str, prompts: Prompts) -> None:
     try:
         prompts.shield("")
     except (TypeError, ValueError, re.error) as error:
         raise SettingsError(
-            f"prompts.marks={shown(prompts.marks)} is not allowed ({error}): pass pairs of a regular "
-            "expression and what stands in its place."
+            f"prompts.{name}={shown(getattr(prompts, name))} is not allowed ({error}): pass pairs of a "
+            "regular expression and what stands in its place."
         ) from error

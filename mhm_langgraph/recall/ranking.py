@@ -1,0 +1,105 @@
+"""How much texts bear on a question: BM25, an embedding model, or a function of one's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import bm25s
+import Stemmer
+from langchain_core.embeddings import Embeddings
+
+from mhm_langgraph.errors import SettingsError, shown
+
+__all__ = ["Ranking", "bm25_scores", "by_embeddings", "resolve_ranking", "stems"]
+
+Ranking = Callable[[str, Sequence[str]], Sequence[float]]
+"""From a question and texts to a score for each; what is not above 0 does not bear on it."""
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index it builds
+
+# Words of two letters and more, or single characters where words are not set apart by spaces.
+_WORD = r"(?u)[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}\b"
+_REMEMBERED = 4096  # vectors of texts
+
+
+def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:
+    """How much each text bears on the query: BM25 with stemming; 0 where no word is shared.
+
+    Example:
+        >>> scores = bm25_scores("Who took the leg?", ["It rained.", "The whale took his leg."])
+        >>> scores[0], scores[1] > 0
+        (0.0, True)
+    """
+    corpus = stems(texts) if texts else []
+    known = sorted(set(stems([query])[0]) & set().union(*corpus))
+    if not known:
+        return [0.0] * len(texts)
+    index = bm25s.BM25()
+    index.index(corpus, show_progress=False)
+    return [float(score) for score in index.get_scores(known)]
+
+
+def stems(texts: Sequence[str]) -> list[list[str]]:
+    """The stems of each text's words, without stop words."""
+    tokens: list[list[str]] = bm25s.tokenize(
+        list(texts),
+        token_pattern=_WORD,
+        stopwords="en_plus",
+        stemmer=Stemmer.Stemmer("english"),
+        return_ids=False,
+        show_progress=False,
+    )
+    return tokens
+
+
+def by_embeddings(embeddings: Embeddings) -> Ranking:
+    """A ranking by the cosine between question and text; a text's vector is computed once.
+
+    Args:
+        embeddings: Any LangChain embedding model.
+
+    Returns:
+        The ranking.
+    """
+    vectors: dict[str, list[float]] = {}
+    ask = lru_cache(maxsize=64)(embeddings.embed_query)
+
+    def rank(question: str, texts: Sequence[str]) -> list[float]:
+        new = [text for text in dict.fromkeys(texts) if text not in vectors]
+        vectors.update(zip(new, embeddings.embed_documents(new), strict=True) if new else ())
+        scores = [_cosine(ask(question), vectors[text]) for text in texts]
+        while len(vectors) > _REMEMBERED:
+            del vectors[next(iter(vectors))]
+        return scores
+
+    return rank
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    length = (_dot(one, one) * _dot(other, other)) ** 0.5
+    return _dot(one, other) / length if length else 0.0
+
+
+def _dot(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def resolve_ranking(ranking: Any) -> Ranking:
+    """The ranking that a factory was given.
+
+    Raises:
+        SettingsError: It is neither `"bm25"`, an embedding model nor a function.
+    """
+    if ranking == "bm25":
+        return bm25_scores
+    if isinstance(ranking, Embeddings):
+        return by_embeddings(ranking)
+    if callable(ranking) and not isinstance(ranking, type):
+        return ranking  # type: ignore[no-any-return]  # the user's own
+    raise SettingsError(
+        f"recall_ranking={shown(ranking)} is not allowed: pass 'bm25', a LangChain embedding model, or a "
+        "function from a question and texts to a score for each."
+    )
