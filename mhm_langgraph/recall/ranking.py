@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-import bm25s
 import Stemmer
 from langchain_core.embeddings import Embeddings
 
@@ -33,6 +32,8 @@ def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:
         >>> scores[0], scores[1] > 0
         (0.0, True)
     """
+    import bm25s  # with numpy: loaded by whoever ranks
+
     corpus = stems(texts) if texts else []
     known = sorted(set(stems([query])[0]) & set().union(*corpus))
     if not known:
@@ -44,6 +45,8 @@ def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:
 
 def stems(texts: Sequence[str]) -> list[list[str]]:
     """The stems of each text's words, without stop words."""
+    import bm25s
+
     tokens: list[list[str]] = bm25s.tokenize(
         list(texts),
         token_pattern=_WORD,
