@@ -21,6 +21,7 @@ from mhm_langgraph.evaluation.tasks.data import (
     read_paragraphs,
     read_stories,
 )
+from mhm_langgraph.evaluation.tasks.hiding import hide
 from mhm_langgraph.sources import InlineSource
 from mhm_langgraph.tokens import utf8_tokens
 
@@ -363,3 +364,33 @@ def test_what_ships_is_small_and_its_sources_are_told() -> None:
     assert all(name in readme for name in (*named, "qaN_test.txt"))
     for licence in ("CC BY-SA 4.0", "CC BY 3.0", "public domain in the USA"):
         assert licence in readme
+
+
+def test_a_code_that_the_books_hold_is_not_drawn(tmp_path: Path) -> None:
+    (tmp_path / "books").mkdir()
+    numbers = [f"In {number} it rained." for number in range(1000, 9980)]
+    (tmp_path / "books" / "years.txt").write_text(" ".join(numbers))
+    samples = open_task("needle", length="4K", samples=30, data=tmp_path)
+    assert all(int(code) >= 9980 for sample in samples for code in sample.answers)
+
+
+@pytest.mark.parametrize(
+    ("places", "text"),
+    [
+        ([0.0, 0.0], "Ha. Ho. One day. Two days.\n\nThree."),
+        ([0.99, 0.99], "One day. Two days.\n\nThree. Ha. Ho."),
+        ([0.3, 0.6], "One day. Ha. Two days. Ho.\n\nThree."),
+        ([0.5, 0.5], "One day. Two days. Ha. Ho.\n\nThree."),
+        ([0.1, 0.9], "Ha. One day. Two days.\n\nThree. Ho."),
+    ],
+)
+def test_where_facts_are_put(tmp_path: Path, places: list[float], text: str) -> None:
+    """Before the first sentence, after the last, or at any end between: four places here."""
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "short.txt").write_text("One day. Two days.\n\nThree.\n")
+    books = read_books(tmp_path)
+    size = len("One day. Two days.\n\nThree.") + len(" Ha. Ho.")
+    made, spans, whole = hide(books, 0.0, ["Ha.", "Ho."], places, size)
+    assert made.rstrip() == text
+    assert [made[start:end] for start, end in spans] == ["Ha.", "Ho."]
+    assert not whole
