@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ def summarise(scores: Iterable[Score], *, by_variant: bool = False, resamples: i
         resamples: How often the bootstrap draws.
 
     Returns:
-        The lines, by task, variant, length and method, in the order these first come.
+        The lines by task, variant and length, methods in the order in which they first come.
 
     Raises:
         SettingsError: The packages for statistics are missing.
@@ -120,15 +121,14 @@ def summarise(scores: Iterable[Score], *, by_variant: bool = False, resamples: i
     groups: dict[tuple[str, str, int, str], list[Score]] = defaultdict(list)
     for score in scores:
         groups[score.task, score.variant if by_variant else "", score.length, score.method].append(score)
-    places = [_places(part) for part in zip(*groups, strict=True)]
-    order = sorted(groups, key=lambda key: [place[part] for place, part in zip(places, key, strict=True)])
+    methods = list(dict.fromkeys(method for *_, method in groups))
+    order = sorted(groups, key=lambda key: (key[0], _natural(key[1]), key[2], methods.index(key[3])))
     return [_summary(key, groups[key], resamples) for key in order]
 
 
-def _places(parts: Iterable[Any]) -> dict[Any, Any]:
-    """What a part of a key is sorted by: lengths by size, names as they first came."""
-    first = list(dict.fromkeys(parts))
-    return {part: part if isinstance(part, int) else number for number, part in enumerate(first)}
+def _natural(name: str) -> list[tuple[int, str]]:
+    """What names with numbers are sorted by: qa2 before qa10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _summary(key: tuple[str, str, int, str], scores: Sequence[Score], resamples: int) -> Summary:
@@ -160,8 +160,8 @@ def _estimate(scores: Sequence[Score], value: _Value, resamples: int, *, rate: b
     if not by_sample:
         return None
     numpy, _ = scientific()
-    sums = numpy.array([sum(values) for values in by_sample.values()])
-    counts = numpy.array([len(values) for values in by_sample.values()])
+    ordered = [by_sample[sample] for sample in sorted(by_sample)]  # or the draws would tell who came first
+    sums, counts = numpy.array([sum(values) for values in ordered]), numpy.array(list(map(len, ordered)))
     low, high = _interval(sums, counts, resamples, rate=rate)
     means = [sum(values) / len(values) for values in by_run.values()]
     return Estimate(

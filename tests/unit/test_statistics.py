@@ -167,6 +167,32 @@ def test_lines_stand_by_length_and_as_methods_first_came() -> None:
     assert len(lines) == 8
 
 
+def test_variants_stand_by_their_numbers() -> None:
+    scores = [made(0, variant=variant) for variant in ("qa10", "qa2", "multi-key", "qa1")]
+    assert [line.variant for line in summarise(scores, by_variant=True)] == [
+        "multi-key",
+        "qa1",
+        "qa2",
+        "qa10",
+    ]
+
+
+def test_the_order_of_scores_does_not_matter() -> None:
+    """Runs end in any order; their intervals are the same."""
+    scores = [
+        made(number, correct=number % 3 == 0, f1=number / 20, run=run)
+        for number in range(20)
+        for run in (0, 1)
+    ]
+    turned = random.Random(0).sample(scores, len(scores))
+    for one, other in zip(summarise(scores), summarise(turned), strict=True):
+        for name in ("accuracy", "f1"):
+            first, second = getattr(one, name), getattr(other, name)
+            assert (first.low, first.high, first.std) == pytest.approx((second.low, second.high, second.std))
+    pairs = against([(number % 2 == 0, number % 3 == 0) for number in range(20)])
+    assert compare(pairs, "mhm-lru", "memagent") == compare(pairs[::-1], "mhm-lru", "memagent")
+
+
 def test_samples_of_two_variants_are_not_the_same() -> None:
     (line,) = summarise([made(0, variant="qa1"), made(0, variant="qa2")])
     assert line.accuracy is not None
