@@ -16,6 +16,7 @@ from mhm_langgraph.cli.bench import bench
 from mhm_langgraph.cli.forget import forget
 from mhm_langgraph.cli.inspect import inspect_command
 from mhm_langgraph.cli.local import serve_local_command
+from mhm_langgraph.cli.report import report
 
 __all__ = ["run"]
 
@@ -50,6 +51,7 @@ def _app() -> typer.Typer:
     app.command("forget")(forget)
     app.command("serve-local")(serve_local_command)
     app.command("bench")(bench)
+    app.command("report")(report)
     return app
 
 

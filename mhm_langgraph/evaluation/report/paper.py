@@ -1,6 +1,6 @@
 """The figures of the paper (arXiv 2607.01523), as data, so that they can stand beside one's own.
 
-Accuracy is in per cent as printed there; here, as everywhere in this package, shares are from 0 to 1.
+Shares are printed there in per cent; here, as everywhere in this package, they are from 0 to 1.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Figure:
         length: Tokens of the context; K is 1,024.
         method: The method, by its name here.
         model: The model that it was measured with.
-        measure: `accuracy`, `mcr` or `mrr`.
-        value: The share, from 0 to 1.
+        measure: `accuracy`, `mcr` or `mrr`; or `output_tokens` or `seconds`, of a sample.
+        value: The share, from 0 to 1; or the tokens or seconds.
     """
 
     task: str
@@ -44,7 +44,8 @@ def _row(
     values: Sequence[float],
     model: str = QWEN_14B,
 ) -> Iterator[Figure]:
-    """A row of one of the paper's tables: lengths in K tokens, values in per cent."""
+    """A row of one of the paper's tables: lengths in K tokens, shares in per cent."""
+    shares = measure in ("accuracy", "mcr", "mrr")
     for length, value in zip(lengths, values, strict=True):
         yield Figure(
             task=task,
@@ -52,7 +53,7 @@ def _row(
             method=method,
             model=model,
             measure=measure,
-            value=round(value / 100, 4),
+            value=round(value / 100, 4) if shares else value,
         )
 
 
@@ -60,6 +61,7 @@ _RULER, _BABILONG = "ruler-hqa", "babilong"
 _RULER_K = (7, 14, 28, 56, 112, 224, 448, 896)
 _BABILONG_K = (8, 16, 32, 64, 128, 256, 512, 1024)
 _LONG_K = (112, 224, 448, 896)
+_COST_K = (7, 112, 896)
 _ONE_HEAD, _TWO, _FOUR, _EIGHT = (f"mhm-lru+heads={heads}+head_tokens=1024" for heads in (1, 2, 4, 8))
 
 PAPER: tuple[Figure, ...] = (
@@ -104,6 +106,11 @@ PAPER: tuple[Figure, ...] = (
     *_row(_RULER, _TWO, "mrr", (896,), (69.89,)),
     *_row(_RULER, _FOUR, "mrr", (896,), (74.67,)),
     *_row(_RULER, _EIGHT, "mrr", (896,), (87.12,)),
+    # Cost of a sample.
+    *_row(_RULER, "memagent", "seconds", _COST_K, (2.8, 31.5, 224.9)),
+    *_row(_RULER, "mhm-lru", "seconds", _COST_K, (1.9, 25.9, 239.1)),
+    *_row(_RULER, "memagent", "output_tokens", _COST_K, (330.6, 2834.4, 18013.9)),
+    *_row(_RULER, "mhm-lru", "output_tokens", _COST_K, (142.8, 1875.7, 18085.5)),
 )
 """All of them. With 16 heads of 1,024 tokens the paper's retention is level with that of 8."""
 

@@ -1,0 +1,104 @@
+"""The report's parts: the paper's figures as data, a table as Markdown, cautions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mhm_langgraph.evaluation.report.numbers import Section
+from mhm_langgraph.evaluation.report.page import markdown_page
+from mhm_langgraph.evaluation.report.paper import PAPER, figures_of
+from mhm_langgraph.evaluation.report.tables import Table
+from mhm_langgraph.evaluation.summary import Estimate, Summary
+
+
+def estimate(value: float, std: float | None = None) -> Estimate:
+    return Estimate(value=value, low=value - 0.1, high=value + 0.1, n=20, std=std)
+
+
+def section(model: str = "openai:Qwen2.5-14B-Instruct", task: str = "ruler-hqa") -> Section:
+    line = Summary(
+        task=task,
+        variant="",
+        length=896 * 1024,
+        method="mhm-lru",
+        samples=20,
+        runs=3,
+        failures=1,
+        mcr=estimate(0.7),
+        mrr=estimate(0.75, std=0.02),
+        reachable=estimate(0.75, std=0.02),
+        accuracy=estimate(0.5),
+        accuracy_words=estimate(0.5),
+        f1=estimate(0.4),
+        exact=estimate(0.3),
+        input_tokens=estimate(1000.0),
+        output_tokens=estimate(18085.5),
+        calls=estimate(185.0),
+        seconds=estimate(239.1),
+    )
+    settings = {
+        "task": task,
+        "model": model,
+        "memory_tokens": 4096,
+        "chunk_tokens": 5000,
+        "samples": 21,
+        "runs": 3,
+    }
+    return Section(name="bench", settings=settings, summaries=[line], expected=63, found=61)
+
+
+def test_the_paper_has_every_figure_once() -> None:
+    keys = Counter((one.task, one.length, one.method, one.model, one.measure) for one in PAPER)
+    assert set(keys.values()) == {1}
+    measures = Counter(one.measure for one in PAPER)
+    assert measures == {"accuracy": 58, "mrr": 25, "mcr": 2, "seconds": 6, "output_tokens": 6}
+    shares = [one.value for one in PAPER if one.measure in ("accuracy", "mcr", "mrr")]
+    assert all(0 <= value <= 1 for value in shares)
+
+
+@pytest.mark.parametrize(
+    ("cell", "values"),
+    [
+        (("ruler-hqa", 896 * 1024, "memagent", "accuracy"), [0.2162]),
+        (("ruler-hqa", 448 * 1024, "llm", "accuracy"), [0.0859]),
+        (("babilong", 1024 * 1024, "mhm-lru", "accuracy"), [0.4141]),
+        (("babilong", 8 * 1024, "remem", "accuracy"), [0.6146]),
+        (("ruler-hqa", 896 * 1024, "mhm-lru", "mrr"), [0.7396, 0.6885, 0.8191]),  # three models
+        (("ruler-hqa", 896 * 1024, "mhm-lru+heads=8+head_tokens=1024", "mrr"), [0.8712]),
+        (("ruler-hqa", 896 * 1024, "mhm-concur", "mrr"), [0.5412]),
+        (("ruler-hqa", 8 * 1024, "mhm-lru", "accuracy"), []),  # a length of the other task
+        (("needle", 8 * 1024, "mhm-lru", "accuracy"), []),
+    ],
+)
+def test_the_papers_figures_are_found_by_cell(cell: tuple[str, int, str, str], values: list[float]) -> None:
+    assert [one.value for one in figures_of(*cell)] == values
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "said"),
+    [
+        ("simulation:capture=1", "needle", "simulation, not a language model"),
+        ("extractive", "babilong", "extractive reader, not a language model"),
+        ("local", "needle", "135M"),
+        ("local", "ruler-hqa", "at its floor"),
+        ("openai:gpt-4.1-mini", "needle", None),
+    ],
+)
+def test_a_reader_that_is_no_full_model_is_told_in_every_title(
+    model: str, task: str, said: str | None
+) -> None:
+    caution = section(model, task).caution
+    assert caution is None if said is None else said in str(caution)
+
+
+def test_a_cell_can_not_break_the_table() -> None:
+    assert "a \\| b" in Table("T", ("x", "y"), (("a | b", "1"),)).markdown()
+
+
+def test_the_page() -> None:
+    """Kept as a snapshot: who changes it looks at it."""
+    kept = Path(__file__).parent / "snapshots" / "report.md"
+    assert markdown_page([section()], {}) == kept.read_text(encoding="utf-8")
