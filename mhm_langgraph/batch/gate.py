@@ -40,8 +40,11 @@ class GateState(NamedTuple):
 class Gate(Protocol):
     """What jobs and the batch say to the gate, in this process or from another."""
 
-    async def begin(self, thread: str, usage: Usage) -> None:
-        """A job is taken up that has cost so much before; said twice, it counts once."""
+    async def begin(self, thread: str, usage: Usage) -> int:
+        """A job is taken up that has cost so much before: how often it was taken up in this run.
+
+        Said again, since a worker was lost, its cost still counts once.
+        """
         ...
 
     async def admit(self, tokens: int) -> bool:
@@ -75,7 +78,7 @@ class OpenGate:
 
     def __init__(self, limits: Limits, usage: Usage) -> None:
         self._limits = limits
-        self._settled, self._running = usage, dict[str, Usage]()
+        self._settled, self._running, self._begun = usage, dict[str, Usage](), dict[str, int]()
         self._rates = [
             _rate(limits.requests_per_minute),
             _rate(limits.tokens_per_minute),
@@ -84,9 +87,11 @@ class OpenGate:
         self._reason: str | None = None
         self._closed = asyncio.Event()
 
-    async def begin(self, thread: str, usage: Usage) -> None:
+    async def begin(self, thread: str, usage: Usage) -> int:
         """As `Gate.begin`."""
         self._running[thread] = usage
+        self._begun[thread] = self._begun.get(thread, 0) + 1
+        return self._begun[thread]
 
     async def admit(self, tokens: int) -> bool:
         """As `Gate.admit`. Calls under way are finished, so a ceiling is passed by those at most."""
@@ -103,6 +108,7 @@ class OpenGate:
     async def settle(self, thread: str, usage: Usage) -> None:
         """As `Gate.settle`."""
         self._running.pop(thread, None)
+        self._begun.pop(thread, None)
         self._settled = add_usage(self._settled, usage)
 
     async def close(self, reason: str) -> None:

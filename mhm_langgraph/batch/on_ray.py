@@ -19,12 +19,9 @@ from mhm_langgraph.batch.pools import Pool, Slot
 from mhm_langgraph.batch.results import ResultRow
 from mhm_langgraph.batch.work import Work, Worker
 from mhm_langgraph.errors import redact
-from mhm_langgraph.state import no_usage
 
 __all__ = ["Ray"]
 
-_MOST_LOSSES = 5
-"""How often a job is begun again because its worker died: one that kills it must not go on for ever."""
 _MOST_ASKING = 100_000  # jobs that wait at the gate at once
 _OBJECT_STORE = 100_000_000  # bytes; jobs and rows are small, and Ray would take a third of the memory
 
@@ -72,14 +69,13 @@ class Ray:
         if ours:
             await asyncio.to_thread(self._connect, ray)
         try:
-            # By name, not by handle: with one among its arguments an actor may fail to restart (ray 53727).
-            named = {"name": f"mhm-gate-{uuid4()}", "num_cpus": 0, "max_concurrency": _MOST_ASKING}
-            kept = ray.remote(**named)(OpenGate).remote(limits, usage)
-            options = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": _MOST_LOSSES}
+            name = f"mhm-gate-{uuid4()}"
+            gate = _start_gate(ray, name, limits, usage)
+            options = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": -1}
             kind = ray.remote(max_concurrency=work.concurrency, **options)(_RemoteWorker)
-            actors = [kind.remote(work, named["name"]) for _ in range(self.workers)]
+            actors = [kind.remote(work, name) for _ in range(self.workers)]
             slots: list[list[Slot]] = [[partial(_run, actor)] * work.concurrency for actor in actors]
-            yield Pool(_Asked(kept), slots, release=lambda number: ray.kill(actors[number]))
+            yield Pool(_Asked(gate), slots, release=lambda number: ray.kill(actors[number]))
         finally:
             if ours:
                 await asyncio.to_thread(ray.shutdown)
@@ -110,6 +106,18 @@ def _ray() -> Any:
     return ray
 
 
+def _start_gate(ray: Any, name: str, limits: Limits, usage: Usage) -> Any:
+    """The gate, beside the driver: it is lost with the driver only.
+
+    Workers find it by its name: with a handle among its arguments an actor may fail to restart (ray 53727).
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"num_cpus": 0, "max_concurrency": _MOST_ASKING, "scheduling_strategy": here}
+    return ray.remote(**options)(OpenGate).options(name=name).remote(limits, usage)
+
+
 class _RemoteWorker:
     """A worker in a process of Ray's; its methods run in one event loop.
 
@@ -136,9 +144,9 @@ class _Asked:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    async def begin(self, thread: str, usage: Usage) -> None:
+    async def begin(self, thread: str, usage: Usage) -> int:
         """As `Gate.begin`."""
-        await self._actor.begin.remote(thread, usage)
+        return int(await self._actor.begin.remote(thread, usage))
 
     async def admit(self, tokens: int) -> bool:
         """As `Gate.admit`."""
@@ -162,18 +170,14 @@ class _Asked:
 
 
 async def _run(actor: Any, job: Job) -> ResultRow | None:
-    """Run a job on an actor; one that its worker did not outlive, time and again, is a failure."""
-    from ray.exceptions import RayActorError, RayTaskError
+    """Run a job on an actor; Ray makes the call again for as long as its workers are lost."""
+    from ray.exceptions import RayError, RayTaskError
 
     try:
         row: ResultRow | None = await actor.run.remote(job)
-    except RayTaskError as error:  # raised as the class it wraps as well
+    except RayTaskError as error:
         cause = error.cause
         raise cause if isinstance(cause, MHMError) else MHMError(redact(str(cause))) from None
-    except RayActorError as error:
-        why = f"its worker was lost {_MOST_LOSSES + 1} times: {redact(str(error)):.200}"
-        return ResultRow(
-            id=job.id, thread=job.thread, error=f"ReaderError: {why}", seconds=0.0, steps=0,
-            usage=no_usage(), answer=None, heads=[],
-        )  # fmt: skip
+    except RayError as error:
+        raise MHMError(f"Ray failed: {redact(str(error)):.300}. The same command goes on.") from error
     return row

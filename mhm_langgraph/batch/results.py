@@ -43,13 +43,13 @@ class ResultRow(TypedDict):
 
 
 def can_go_on(error: str | None) -> bool:
-    """Whether a job that failed can go on where it stopped: the reader failed, and the text is as it was.
+    """Whether a job that failed can go on where it stopped: the text and the settings are as they were.
 
     Example:
         >>> can_go_on("ReaderError: the server is down"), can_go_on("SourceError: no such file")
         (True, False)
     """
-    return error is not None and error.startswith("ReaderError:")
+    return error is not None and error.startswith(("ReaderError:", "WorkerLost:"))
 
 
 class ResultsFile:

@@ -139,7 +139,7 @@ async def arun_batch(
                     await _sweep(kept, results, done)
                 async with engine.pool(work, limits, done.usage) as pool:
                     recorder = Recorder(results, kept, pool.gate, limits, scan, done, keep_threads, watch)
-                    with _interruptible(recorder):
+                    with _interruptible(recorder), _plain_errors():
                         await _drive(pool, _Feed(jobs, done, scan.total), recorder)
                     progress = await recorder.progress()
             finally:
@@ -179,6 +179,18 @@ async def _work_off(pool: Pool, number: int, feed: _Feed, recorder: Recorder) ->
         for slot in pool.workers[number]:
             slots.create_task(busy(slot))
     pool.release(number)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Of what went wrong in tasks beside each other, the first, as it was raised."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        error: Exception = group
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
 
 
 class _Feed:

@@ -27,6 +27,8 @@ __all__ = ["Work", "Worker"]
 
 _THREADS_BESIDE = 8
 _LEAST_FILES = 64
+_MOST_LOSSES = 5
+"""How often a job is begun again since its worker died: one that kills its workers must come to an end."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Worker:
         # Not state.next: it is empty where a kill fell between a node's writes and the checkpoint.
         if state.values and not state.tasks:
             return state.values, None  # finished, and killed before its row was written
-        await self._gate.begin(job.thread, state.values.get("usage") or no_usage())
+        begun = await self._gate.begin(job.thread, state.values.get("usage") or no_usage())
+        if begun > _MOST_LOSSES + 1:
+            return state.values, f"WorkerLost: {begun - 1} workers died while they ran it."
         try:
             return await graph.ainvoke(None if state.tasks else cast(MHMInput, job.given), config), None
         except BatchStoppedError:
