@@ -18,6 +18,7 @@ from mhm_langgraph.readers import Prompts, Reader, resolve_reader
 from mhm_langgraph.readers.prompts import resolve_prompts
 from mhm_langgraph.recall import resolve_ranking
 from mhm_langgraph.recall.bound import Recall
+from mhm_langgraph.rounds import check_width
 from mhm_langgraph.selection import resolve_selector
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import resolve_sources
@@ -51,6 +52,7 @@ def create_mhm_agent(
     call_timeout: float = 300.0,
     max_retries: int = 5,
     stream_answer: bool = False,
+    parallel_heads: int = 1,
     update_gate: bool = False,
     exit_gate: bool = False,
     checkpointer: Checkpointer = None,
@@ -104,6 +106,9 @@ def create_mhm_agent(
             prompts larger than the window fail at once.
         stream_answer: Whether the answer's tokens reach `stream_mode="messages"`, this graph's and
             its host's, as the model writes them. Those of the updates never do.
+        parallel_heads: How many chunks a round reads and how many heads, the least recently updated ones,
+            it rewrites at the same time; at most `heads`. Each update sees the memory as it stood at the
+            round's start. 1 is the paper's loop.
         update_gate: Whether the reader may say that a chunk holds nothing for the question: a reply of a
             few tokens, after which the head stays and keeps its turn.
         exit_gate: Whether the reader may say that memory suffices: the rest of the text is not read, and
@@ -145,6 +150,7 @@ def create_mhm_agent(
         "call_timeout": call_timeout,
         "max_retries": max_retries,
         "stream_answer": stream_answer,
+        "parallel_heads": parallel_heads,
         "update_gate": update_gate,
         "exit_gate": exit_gate,
     }
@@ -156,6 +162,7 @@ def create_mhm_agent(
     if own_prompts is None and prompts is not None:
         values["prompts"] = prompts
     settings = Settings.checked(values)
+    check_width(settings)
     reader = resolve_reader(model, base_url, settings.call_timeout)
     if prompts is None and (preset := getattr(reader, "preset", None)):
         settings = Settings.checked({**values, "prompts": preset})

@@ -13,6 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from mhm_langgraph.errors import SettingsError, SourceError
+from mhm_langgraph.rounds import SPARE
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import join_documents
 from mhm_langgraph.state import MHMInput, MHMOutput, MHMState
@@ -23,6 +24,8 @@ _UNSEEN = ("document", "archive")
 """Channels that grow with what is read: what is streamed and shown of a state leaves them out."""
 _NO_LIMIT = 1_000_000_000
 """The loop ends with its text, so the limit that guards against endless loops is out of the way."""
+_MOST_THREADS = 1024
+"""As many updates at once as a memory may have heads; threads are made as they are needed."""
 _HOST_DURABILITY = "__pregel_durability"
 """Where a host graph leaves the durability that its caller chose; LangGraph has no public name for it."""
 
@@ -51,7 +54,7 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
             MHMError: The input or the context is wrong; nothing has been stored.
         """
         options = self._saved_at_once(config, _checked(options))
-        return super().stream(checked_input(input), _unlimited(config), **options)
+        return super().stream(checked_input(input), _unlimited(config, _MOST_THREADS), **options)
 
     def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """Run the graph and yield its progress, as `CompiledStateGraph.astream`.
@@ -163,9 +166,14 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _unlimited(config: RunnableConfig | None) -> RunnableConfig:
-    """The caller's configuration without its recursion limit.
+def _unlimited(config: RunnableConfig | None, most_at_once: int | None = None) -> RunnableConfig:
+    """The caller's configuration without its recursion limit, and with room for the node of a round.
 
     A limit of 25 comes in with every composition by `|`, and a host's own with every subgraph.
+    `max_concurrency` is to limit the updates of a round, but LangGraph counts what waits for them as well,
+    and a low limit would stop for ever. Without one a sync run has few more threads than there are cores.
     """
-    return {**(config or {}), "recursion_limit": _NO_LIMIT}
+    config = config or {}
+    most = config.get("max_concurrency") or most_at_once
+    limit = {"max_concurrency": most + SPARE} if most else {}
+    return {**config, "recursion_limit": _NO_LIMIT, **limit}  # type: ignore[typeddict-item]  # keys are its

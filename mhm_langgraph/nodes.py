@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from langgraph.runtime import get_runtime
@@ -15,13 +16,40 @@ from mhm_langgraph.failures import aguarded, guarded
 from mhm_langgraph.grounding import GroundingRule, grounded
 from mhm_langgraph.readers import Prompts, Reader, Reply, UpdateRequest
 from mhm_langgraph.readers.prompts import PRESETS
-from mhm_langgraph.reading import Open, current_chunk, next_chunk, opener_with, start_reading, steps_of
+from mhm_langgraph.reading import (
+    Open,
+    current_chunk,
+    next_chunk,
+    next_chunks,
+    opener_with,
+    start_reading,
+    steps_of,
+)
 from mhm_langgraph.recall import Recalled
 from mhm_langgraph.recall.bound import Recall
 from mhm_langgraph.requests import answer_request, load_of, patience, turn_of, update_request
-from mhm_langgraph.results import FINISHED, checked_reply, ended, head_write, heeded, overwritten, selected
+from mhm_langgraph.results import (
+    FINISHED,
+    checked_choice,
+    checked_reply,
+    ended,
+    head_write,
+    heeded,
+    overwritten,
+    selected,
+)
 from mhm_langgraph.retention import best_heads
-from mhm_langgraph.selection import HeadSelector, named_selector
+from mhm_langgraph.rounds import (
+    Progress,
+    arun_round,
+    check_width,
+    joined,
+    places_of,
+    run_round,
+    turn_states,
+    width_of,
+)
+from mhm_langgraph.selection import Choice, HeadSelector, named_selector
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import Budget, Chunk, Opener
 from mhm_langgraph.state import Exited, Reading, add_usage, empty_heads, no_usage
@@ -29,6 +57,9 @@ from mhm_langgraph.tokens import TokenCounter
 from mhm_langgraph.views import AnswerState, ReadState, StepState
 
 __all__ = ["Loop"]
+
+Told = Callable[[dict[str, Any]], None]
+"""Sends an event."""
 
 _SUPERSTEPS_A_STEP = 3
 
@@ -66,37 +97,60 @@ class Loop:
         update = self._begin(state, settings) if begins else {}
         reading: Reading = update.get("source") or state["source"]
         open_named = opener_with(state.get("document"), self.open_source)
-        reading, chunk = next_chunk(reading, open_named, Budget(settings.chunk_tokens, self.count))
-        if begins and chunk is not None:
-            _check_supersteps(reading, chunk, state.get("remaining_steps"))
-        update["source"] = reading
-        return update | ({"span": [chunk.start, chunk.end]} if chunk else ended(state))
+        width = width_of(settings, len(update.get("heads") or state["heads"]))
+        budget = Budget(settings.chunk_tokens, self.count)
+        update["source"], read = next_chunks(reading, open_named, budget, width)
+        if not read:
+            return update | ended(state)
+        if begins:
+            _check_supersteps(*read[0], width, state.get("remaining_steps"))
+        update["span"] = [read[-1][1].start, read[-1][1].end]
+        if width > 1 or state.get("round"):
+            update["round"] = places_of(read) if width > 1 else None
+        return update
 
     def select_head(self, state: StepState) -> dict[str, Any]:
-        """Choose the head to rewrite, before anything is generated."""
-        turn = turn_of(state, lambda: self._chunk_text(state))
-        choice = guarded(state, self._settings(), lambda: self._selector().select(turn))
-        return selected(state, choice)
+        """Choose the head to rewrite, or one for each chunk of a round, before anything is generated."""
+        settings, selector = self._settings(), self._selector()
+        choices: list[Choice] = []
+        for turn_state in turn_states(state):
+            turn = turn_of(turn_state, partial(self._chunk_text, turn_state), choices)
+            choice = guarded(turn_state, settings, partial(selector.select, turn))
+            choices.append(checked_choice(choice, turn))
+        return selected(state, choices)
 
     async def aselect_head(self, state: StepState) -> dict[str, Any]:
         """As `select_head`, async."""
-        turn = turn_of(state, lambda: self._chunk_text(state))
-        choice = await aguarded(state, self._settings(), self._selector().aselect(turn))
-        return selected(state, choice)
+        settings, selector = self._settings(), self._selector()
+        choices: list[Choice] = []
+        for turn_state in turn_states(state):
+            turn = turn_of(turn_state, partial(self._chunk_text, turn_state), choices)
+            choice = await aguarded(turn_state, settings, selector.aselect(turn))
+            choices.append(checked_choice(choice, turn))
+        return selected(state, choices)
 
-    def update_head(self, state: StepState) -> dict[str, Any]:
-        """Rewrite the selected head from the question, all heads and the chunk."""
+    def update_head(self, state: StepState) -> Any:
+        """Rewrite the selected head, or those of a round, from the question, all heads and the chunk."""
         recalled = self.recall.find(state, self._settings(), self.count, updates=True)
-        request = self._update_request(state, recalled)
-        reply = guarded(state, self._settings(), lambda: self.reader.update(request))
-        return self.recall.keep(self._updated(state, request, reply, recalled))
+        turns = [(turn, self._update_request(turn, recalled)) for turn in turn_states(state)]
+        if not state.get("round"):
+            return self._update(*turns[0], recalled)
+        told = Progress(state).tell
+        return joined(state, run_round([partial(self._update, *turn, recalled, told) for turn in turns]))
 
-    async def aupdate_head(self, state: StepState) -> dict[str, Any]:
+    async def aupdate_head(self, state: StepState) -> Any:
         """As `update_head`, async. The source is read in a thread: it may block."""
         recalled = await self.recall.afind(state, self._settings(), self.count, updates=True)
-        request = await asyncio.to_thread(self._update_request, state, recalled)
-        reply = await aguarded(state, self._settings(), self.reader.aupdate(request))
-        return await self.recall.akeep(self._updated(state, request, reply, recalled))
+        turns = [
+            (turn, await asyncio.to_thread(self._update_request, turn, recalled))
+            for turn in turn_states(state)
+        ]
+        if not state.get("round"):
+            return await self._aupdate(*turns[0], recalled)
+        told = Progress(state).tell
+        return joined(
+            state, await arun_round([partial(self._aupdate, *turn, recalled, told) for turn in turns])
+        )
 
     def answer(self, state: AnswerState) -> dict[str, Any]:
         """Answer the question from all heads."""
@@ -145,6 +199,7 @@ class Loop:
                 f"heads={settings.heads} is not allowed here: this thread's memory has {len(heads)} "
                 "heads. Use that number, or another thread."
             )
+        check_width(settings)
         names = _names(state)
         open_named = opener_with(state.get("document"), self.open_source)
         reading = start_reading(names, open_named)
@@ -173,12 +228,27 @@ class Loop:
         prompts, chunk = self._prompts(settings), self._chunk_text(state)
         return update_request(state, chunk, settings, prompts, self.count, recalled)
 
+    def _update(
+        self, state: StepState, request: UpdateRequest, recalled: Sequence[Recalled] | None, told: Told = tell
+    ) -> dict[str, Any]:
+        """One update, from the request to what it writes."""
+        reply = guarded(state, self._settings(), partial(self.reader.update, request))
+        return self.recall.keep(self._updated(state, request, reply, recalled, told))
+
+    async def _aupdate(
+        self, state: StepState, request: UpdateRequest, recalled: Sequence[Recalled] | None, told: Told = tell
+    ) -> dict[str, Any]:
+        """As `_update`, async."""
+        reply = await aguarded(state, self._settings(), self.reader.aupdate(request))
+        return await self.recall.akeep(self._updated(state, request, reply, recalled, told))
+
     def _updated(
         self,
         state: StepState,
         request: UpdateRequest,
         reply: Reply,
         recalled: Sequence[Recalled] | None,
+        told: Told,
     ) -> dict[str, Any]:
         """Write the head and tell of it."""
         reply = heeded(checked_reply(reply, self.reader, "update"), request.gates)
@@ -187,7 +257,7 @@ class Loop:
         usage = add_usage(state["usage"], reply.usage)
         before = state["heads"][request.head]
         event = head_updated(request, reply, write, before, state["source"], usage, recalled)
-        tell(event)
+        told(event)
         left = Exited(read=event["read"], total=event["total"])
         exited = {"exited": left} if reply.gate == "exit" else {}
         written = overwritten(write, state["heads"]) if self._settings().recall else {"heads": write}
@@ -203,7 +273,7 @@ class Loop:
         return {"answer": reply.text, "usage": usage, **FINISHED}
 
 
-def _check_supersteps(reading: Reading, first: Chunk, remaining: int | None) -> None:
+def _check_supersteps(reading: Reading, first: Chunk, width: int, remaining: int | None) -> None:
     """Refuse at once what LangGraph's recursion limit would stop in the middle.
 
     The graph raises that limit by itself; this is for whoever compiled its builder anew. The first chunk
@@ -212,7 +282,7 @@ def _check_supersteps(reading: Reading, first: Chunk, remaining: int | None) -> 
     if remaining is None or reading["total"] is None:
         return
     steps = -(-reading["total"] * 4 // ((first.end - first.start) * 3))
-    needed = _SUPERSTEPS_A_STEP * steps + 2
+    needed = _SUPERSTEPS_A_STEP * -(-steps // width) + 2
     if needed > remaining:
         raise SettingsError(
             f"recursion_limit leaves {remaining} supersteps and this text needs up to {needed}: pass "

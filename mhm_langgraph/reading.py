@@ -11,7 +11,7 @@ from mhm_langgraph.sources.base import reported
 from mhm_langgraph.state import Reading
 from mhm_langgraph.tokens import TokenCounter
 
-__all__ = ["Open", "current_chunk", "next_chunk", "opener_with", "start_reading", "steps_of"]
+__all__ = ["Open", "current_chunk", "next_chunk", "next_chunks", "opener_with", "start_reading", "steps_of"]
 
 _BETWEEN = "\n"  # stands between the fingerprints of the sources that are still to be read
 
@@ -109,6 +109,32 @@ def steps_of(reading: Reading, first: Chunk | None) -> int | None:
     if first is None or reading["total"] is None:
         return None
     return -(-reading["total"] // (first.end - first.start))
+
+
+def next_chunks(
+    reading: Reading, open_named: Open, budget: Budget, most: int
+) -> tuple[Reading, list[tuple[Reading, Chunk]]]:
+    """The next chunks, as many as there are up to a number.
+
+    Args:
+        reading: Where the run stands.
+        open_named: Opens sources.
+        budget: How much text each chunk may hold.
+        most: How many to read.
+
+    Returns:
+        Where the run stands at the end, and the chunks, each with where it stood after it.
+
+    Raises:
+        SourceError: The text can not be read, or has changed since the run began.
+    """
+    read: list[tuple[Reading, Chunk]] = []
+    while len(read) < most:
+        reading, chunk = next_chunk(reading, open_named, budget)
+        if chunk is None:
+            break
+        read.append((reading, chunk))
+    return reading, read
 
 
 def current_chunk(reading: Reading, span: Sequence[int], open_named: Open, count: TokenCounter) -> Chunk:

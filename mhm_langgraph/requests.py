@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from mhm_langgraph.readers import AnswerRequest, Load, Patience, Prompts, UpdateRequest
 from mhm_langgraph.readers.gates import Gates
 from mhm_langgraph.recall import Recalled
-from mhm_langgraph.selection import Turn
+from mhm_langgraph.selection import Choice, Turn
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.state import selected_head
 from mhm_langgraph.tokens import TokenCounter
@@ -16,18 +16,25 @@ from mhm_langgraph.views import AnswerState, StepState
 __all__ = ["answer_request", "gates_of", "load_of", "patience", "turn_of", "update_request"]
 
 
-def turn_of(state: StepState, read: Callable[[], str]) -> Turn:
+def turn_of(state: StepState, read: Callable[[], str], chosen: Sequence[Choice] = ()) -> Turn:
     """What the selector of this step may look at.
 
     Args:
-        state: The step.
+        state: The step, or one of a round.
         read: Reads the chunk's text.
+        chosen: What was chosen for the round's earlier chunks.
 
     Returns:
         The turn.
     """
+    first = state["step"] - len(chosen)
+    steps = {choice.head: first + number for number, choice in enumerate(chosen)}
     return Turn(
-        heads=state["heads"],
+        heads=[
+            {**head, "updated_at": steps[index]} if index in steps else head
+            for index, head in enumerate(state["heads"])
+        ],
+        taken=frozenset(steps),
         step=state["step"],
         question=state.get("question"),
         span=state["span"],

@@ -10,12 +10,21 @@ from mhm_langgraph.errors import SettingsError, shown
 from mhm_langgraph.readers import Reply
 from mhm_langgraph.readers.gates import Gate, Gates
 from mhm_langgraph.recall import archived
-from mhm_langgraph.selection import Choice
+from mhm_langgraph.selection import Choice, Turn
 from mhm_langgraph.state import Head, HeadRelease, HeadWrite, Reading, add_usage
 from mhm_langgraph.tokens import TokenCounter
 from mhm_langgraph.views import ReadState, StepState
 
-__all__ = ["FINISHED", "checked_reply", "ended", "head_write", "heeded", "overwritten", "selected"]
+__all__ = [
+    "FINISHED",
+    "checked_choice",
+    "checked_reply",
+    "ended",
+    "head_write",
+    "heeded",
+    "overwritten",
+    "selected",
+]
 
 FINISHED: dict[str, Any] = {"question": None, "source": None, "span": None}
 """What was the run's own is cleared, or the next run on the thread would inherit it."""
@@ -24,19 +33,45 @@ FINISHED: dict[str, Any] = {"question": None, "source": None, "span": None}
 def ended(state: ReadState) -> dict[str, Any]:
     """The change at the text's end, or where the reading is left off: no chunk, and no document any more."""
     document = {"document": None} if state.get("document") else {}
-    return {"span": None, **document, **(FINISHED if state.get("question") is None else {})}
+    last_round = {"round": None} if state.get("round") else {}
+    return {"span": None, **document, **last_round, **(FINISHED if state.get("question") is None else {})}
 
 
-def selected(state: StepState, choice: Choice) -> dict[str, Any]:
-    """The change that a selector's choice makes.
+def checked_choice(choice: object, turn: Turn) -> Choice:
+    """Hold a selector of the user's own to its protocol.
 
     Raises:
-        SettingsError: The selector returned something else.
+        SettingsError: It returned something else, or a head that is taken in this round.
     """
     if not isinstance(choice, Choice):
         raise SettingsError(f"The selector returned {shown(choice)}; return Choice(index of the head).")
-    cost = {"usage": add_usage(state["usage"], choice.usage)} if choice.usage["calls"] else {}
-    return {"heads": {"select": choice.head}, **cost}
+    if choice.head in turn.taken:
+        raise SettingsError(
+            f"The selector chose head {choice.head} twice in a round of parallel_heads: it must choose one "
+            f"of turn.free, here {turn.free}."
+        )
+    return choice
+
+
+def selected(state: StepState, choices: Sequence[Choice]) -> dict[str, Any]:
+    """The change that a selector's choices make: one, or one for each chunk of a round.
+
+    Args:
+        state: The step.
+        choices: What was chosen.
+
+    Returns:
+        The change.
+    """
+    usage = state["usage"]
+    for choice in choices:
+        usage = add_usage(usage, choice.usage)
+    cost = {"usage": usage} if any(choice.usage["calls"] for choice in choices) else {}
+    heads = [choice.head for choice in choices]
+    if not (places := state.get("round")):
+        return {"heads": {"select": heads[0]}, **cost}
+    placed = [{**place, "head": head} for place, head in zip(places, heads, strict=True)]
+    return {"heads": {"select": heads}, "round": placed, **cost}
 
 
 def heeded(reply: Reply, gates: Gates) -> Reply:

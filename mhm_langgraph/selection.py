@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from mhm_langgraph.errors import SettingsError, shown
-from mhm_langgraph.readers.base import Patience, PickRequest, Reader
+from mhm_langgraph.readers.base import Patience, Pick, PickRequest, Reader
 from mhm_langgraph.readers.prompts import STANDARD, Prompts
 from mhm_langgraph.state import Head, Usage, no_usage
 
@@ -27,6 +27,9 @@ class Turn:
         question: The run's question, None where it only reads.
         span: `[start, end]` of the chunk in the source's own units.
         read: Reads the chunk's text; costs nothing unless called.
+        taken: Heads that the round's earlier chunks have chosen, where it reads several
+            (`parallel_heads`): a selector must choose another. In `heads` they stand with their old text
+            and the step that will rewrite them.
     """
 
     heads: Sequence[Head]
@@ -34,6 +37,12 @@ class Turn:
     question: str | None
     span: Sequence[int]
     read: Callable[[], str]
+    taken: frozenset[int] = frozenset()
+
+    @property
+    def free(self) -> list[int]:
+        """The heads that may be chosen."""
+        return [index for index in range(len(self.heads)) if index not in self.taken]
 
     @property
     def chunk(self) -> str:
@@ -92,7 +101,7 @@ def lru(turn: Turn) -> int:
         >>> lru(Turn(heads, 3, None, [0, 1], str))
         1
     """
-    return min(range(len(turn.heads)), key=lambda index: turn.heads[index]["updated_at"])
+    return min(turn.free, key=lambda index: turn.heads[index]["updated_at"])
 
 
 class RandomSelector(HeadSelector):
@@ -104,7 +113,7 @@ class RandomSelector(HeadSelector):
     def select(self, turn: Turn) -> Choice:
         """Choose a head, as `HeadSelector.select`."""
         generator = random.Random(f"{self.seed}:{turn.step}")  # noqa: S311  # not for secrets
-        return Choice(generator.randrange(len(turn.heads)))
+        return Choice(turn.free[generator.randrange(len(turn.free))])
 
 
 class RelevanceSelector(HeadSelector):
@@ -119,17 +128,20 @@ class RelevanceSelector(HeadSelector):
     def select(self, turn: Turn) -> Choice:
         """Choose a head, as `HeadSelector.select`."""
         pick = self.reader.pick(self._request(turn))
-        return Choice(lru(turn) if pick.head is None else pick.head, pick.usage)
+        return self._choice(turn, pick)
 
     async def aselect(self, turn: Turn) -> Choice:
         """Choose a head, as `HeadSelector.aselect`."""
         pick = await self.reader.apick(await asyncio.to_thread(self._request, turn))
-        return Choice(lru(turn) if pick.head is None else pick.head, pick.usage)
+        return self._choice(turn, pick)
+
+    def _choice(self, turn: Turn, pick: Pick) -> Choice:
+        return Choice(lru(turn) if pick.head is None else turn.free[pick.head], pick.usage)
 
     def _request(self, turn: Turn) -> PickRequest:
         return PickRequest(
             question=turn.question,
-            heads=[head["text"] for head in turn.heads],
+            heads=[turn.heads[index]["text"] for index in turn.free],
             chunk=turn.chunk,
             step=turn.step,
             span=list(turn.span),

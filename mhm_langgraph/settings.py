@@ -73,6 +73,9 @@ class Settings(BaseModel):
     stream_answer: bool = False
     """Whether the answer's tokens reach the messages stream, as the model writes them."""
 
+    parallel_heads: int = Field(default=1, ge=1, le=1024)
+    """Number of heads rewritten at the same time, each from a chunk of its own; 1 is the paper's loop."""
+
     update_gate: bool = False
     """Whether the reader may say that a chunk holds nothing for the question: the head keeps its turn."""
 

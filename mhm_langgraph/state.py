@@ -24,12 +24,14 @@ __all__ = [
     "MHMInput",
     "MHMOutput",
     "MHMState",
+    "Place",
     "Reading",
     "Usage",
     "add_usage",
     "empty_heads",
     "keep_document",
     "no_usage",
+    "only_selected",
     "selected_head",
     "write_heads",
 ]
@@ -130,6 +132,21 @@ class Reading(TypedDict):
     """Sizes of all sources, None where one does not know."""
 
 
+class Place(TypedDict):
+    """Where a chunk of a round lies: enough to read it again."""
+
+    span: list[int]
+    """`[start, end]` in its source's own units."""
+    index: int
+    """Which of the run's sources it is in."""
+    before: int
+    """Sizes of the sources before that one."""
+    fingerprint: str
+    """Contents of that source, as the run found them."""
+    head: NotRequired[int]
+    """Index of the head it is read into, once that is selected."""
+
+
 def empty_heads(count: int) -> list[Head]:
     """A memory of `count` heads that hold nothing."""
     return [
@@ -149,6 +166,11 @@ def selected_head(heads: Sequence[Head]) -> int:
     raise HeadError("No head is selected: select_head comes before update_head.")
 
 
+def only_selected(heads: Sequence[Head], index: int) -> list[Head]:
+    """A memory of which one head is selected and no other."""
+    return [_marked(head, selected=number == index) for number, head in enumerate(heads)]
+
+
 def write_heads(heads: list[Head], write: Any) -> list[Head]:
     """The one way in which a head changes: select it, then write it once.
 
@@ -158,8 +180,8 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
 
     Args:
         heads: The memory; empty before a thread's first run.
-        write: `{"select": index}`, a `HeadWrite`, `{"release": index}`, or a list of new heads for an
-            empty memory.
+        write: `{"select": index}` or `{"select": [indices]}`, a `HeadWrite`, `{"release": index}`, or a
+            list of new heads for an empty memory.
 
     Returns:
         A new memory; unselected heads are the same objects.
@@ -179,8 +201,9 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
     if isinstance(write, list) and not heads:
         return list(_valid(_HEADS, write))
     if isinstance(write, dict) and "select" in write:
-        chosen = _index(heads, write["select"])
-        return [_marked(head, selected=index == chosen) for index, head in enumerate(heads)]
+        several = write["select"] if isinstance(write["select"], list) else [write["select"]]
+        marks = {_index(heads, index) for index in several}
+        return [_marked(head, selected=index in marks) for index, head in enumerate(heads)]
     if isinstance(write, dict) and "release" in write:
         chosen = _index(heads, write["release"])
         return [*heads[:chosen], _released(heads[chosen], chosen), *heads[chosen + 1 :]]
@@ -327,6 +350,8 @@ class MHMState(TypedDict, total=False):
     """The answer of the last run, None where it asked nothing."""
     usage: Usage
     """What the run's model calls cost so far."""
-    # Written by a gate only: without one, no checkpoint holds it.
+    # These two are written by a gate and by rounds only: without them, no checkpoint holds them.
+    round: list[Place] | None
+    """The chunks of this round, where several heads are rewritten at the same time."""
     exited: Exited | None
     """Where the exit gate ended the last run's reading, None where it read to the end."""

@@ -8,7 +8,7 @@ from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict
 
 from mhm_langgraph.recall.archive import Entry
-from mhm_langgraph.state import Exited, Head, Usage
+from mhm_langgraph.state import Exited, Head, Place, Usage
 
 __all__ = ["AnswerState", "ReadState", "StepState"]
 
@@ -22,6 +22,7 @@ class ReadState(TypedDict, total=False):
     span: list[int] | None
     heads: list[Head]
     step: int
+    round: list[Place] | None
     exited: Exited | None
     remaining_steps: RemainingSteps
 
@@ -33,6 +34,7 @@ class StepState(TypedDict, total=False):
     document: dict[str, str]
     source: Any
     span: list[int]
+    round: list[Place] | None
     heads: list[Head]
     archive: dict[str, Entry]
     step: int

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from mhm_langgraph.errors import SettingsError
-from mhm_langgraph.state import Head
+from mhm_langgraph.state import Head, Place
 
 __all__ = ["Branch", "Moment", "memory_namespaces", "read_branch"]
 
@@ -33,6 +33,7 @@ class Moment:
         source: The one among them that the chunk comes from.
         question: The question of the run.
         answer: The last answer.
+        round: The chunks of the round being read, where it reads several at once.
     """
 
     checkpoint_id: str = field(compare=False)
@@ -45,6 +46,7 @@ class Moment:
     source: str | None
     question: str | None
     answer: str | None
+    round: tuple[Place, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ def _moment(found: CheckpointTuple, newer: Moment | None) -> Moment:
         source=names[reading["index"]] if reading and names and reading["index"] < len(names) else None,
         question=values.get("question"),
         answer=values.get("answer"),
+        round=tuple(values.get("round") or ()),
     )
 
 

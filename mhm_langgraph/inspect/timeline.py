@@ -75,7 +75,7 @@ def memory_timeline(
 
 
 def _updates(before: Moment, after: Moment, run: int, branch: Branch) -> Iterator[Update]:
-    """What happened to the heads from one checkpoint to the next: one turn, as a rule."""
+    """What happened to the heads from one checkpoint to the next: one turn, as a rule, or a round."""
     nothing = empty_heads(1)[0]
     for index, (old, new) in enumerate(zip_longest(before.heads, after.heads, fillvalue=nothing)):
         turn = new["updated_at"] != old["updated_at"]
@@ -104,6 +104,10 @@ def _updates(before: Moment, after: Moment, run: int, branch: Branch) -> Iterato
 
 def _place(old: Head, new: Head, after: Moment) -> tuple[list[int] | None, str | None]:
     """The chunk of a turn and its source. An empty reply leaves a head its span: the state tells then."""
+    number = new["updated_at"] - (after.step - len(after.round))
+    if after.names and 0 <= number < len(after.round):
+        place = after.round[number]
+        return place["span"], after.names[place["index"]]
     if after.names and after.span and after.step == new["updated_at"] + 1:
         return after.span, after.source
     written = (new["text"], new["span"], new["source"]) != (old["text"], old["span"], old["source"])

@@ -30,3 +30,25 @@ def test_killed_at_random_moments_it_goes_on_where_it_stopped(
     assert outcome.worst <= 1
     assert all(outcome.same)
     assert all(outcome.whole)
+
+
+@pytest.mark.parametrize("place", get_args(Place))
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_killed_in_a_round_it_repeats_those_updates_alone_that_were_under_way(
+    tmp_path: Path, place: Place, mode: str
+) -> None:
+    job = Job(
+        str(tmp_path / "memory.sqlite"),
+        tmp_path,
+        "",
+        {},
+        place=place,
+        call_seconds=0.02,
+        is_async=mode == "async",
+        parallel_heads=3,
+    )
+    outcome = kill_and_compare(job, KILLS, seed=len(mode) + len(place))
+    assert outcome.kills == KILLS
+    assert outcome.worst <= 3
+    assert all(outcome.same)
+    assert all(outcome.whole)

@@ -55,7 +55,7 @@ def test_the_other_schemas_show_what_goes_in_and_out(server: Server) -> None:
     schemas = server.client.assistants.get_schemas(server.assistant)
     given, out = schemas["input_schema"]["properties"], schemas["output_schema"]["properties"]
     assert given.keys() == {"question", "document", "source"}
-    assert out.keys() == {"answer", "heads", "step", "usage"}
+    assert out.keys() == {"answer", "exited", "heads", "step", "usage"}
     assert all("description" in shown for shown in [*given.values(), out["answer"], out["heads"]])
     assert {"heads", "step", "span"} <= schemas["state_schema"]["properties"].keys()
 

@@ -45,6 +45,7 @@ class Job:
         call_seconds: How long a model call takes.
         durability: LangGraph's own; None leaves it to the graph.
         is_async: Whether the graph runs in an event loop.
+        parallel_heads: How many chunks are read at the same time.
     """
 
     database: str
@@ -55,6 +56,7 @@ class Job:
     call_seconds: float = 0.0
     durability: Durability | None = None
     is_async: bool = False
+    parallel_heads: int = 1
 
     @property
     def config(self) -> Any:
@@ -150,7 +152,12 @@ class Parent(TypedDict, total=False):
 
 def build(job: Job, reader: Reader, checkpointer: Any) -> Any:
     """The graph of a job."""
-    options: dict[str, Any] = {"heads": _HEADS, "chunk_tokens": _CHUNK_TOKENS, "sources": job.folder}
+    options: dict[str, Any] = {
+        "heads": _HEADS,
+        "chunk_tokens": _CHUNK_TOKENS,
+        "parallel_heads": job.parallel_heads,
+        "sources": job.folder,
+    }
     if job.place == "top":
         return create_mhm_agent(reader, checkpointer=checkpointer, **options)
     builder = StateGraph(Parent)

@@ -28,6 +28,7 @@ FLOORS = [
         "requests",
         "results",
         "failures",
+        "rounds",
     ],
     ["nodes"],
     ["agent", "graph", "forget", "chat"],
