@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import evaluation, growth, retention, sizes
 from benchmarks.growth import fitted
+from benchmarks.retention_points import LENGTHS
 from benchmarks.table import Row, markdown, save
 
 
@@ -62,7 +63,7 @@ def test_the_retention_is_simulated_drawn_and_kept(tmp_path: Path, monkeypatch, 
     retention.main()
     kept = json.loads((tmp_path / "retention.json").read_text())
     assert {row["heads"] for row in kept["graph"]} == {1, 2, 4, 8}
-    assert len(kept["points"]) == 2 * 4 * len(retention.LENGTHS)
+    assert len(kept["points"]) == 2 * 4 * len(LENGTHS)
     assert all(abs(point["simulated"] - point["expected"]) < 0.2 for point in kept["points"])
     page = (tmp_path / "retention.md").read_text()
     assert "This is a simulation" in page

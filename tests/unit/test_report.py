@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mhm_langgraph.evaluation.methods import METHODS
 from mhm_langgraph.evaluation.report.numbers import Section
 from mhm_langgraph.evaluation.report.page import markdown_page
 from mhm_langgraph.evaluation.report.paper import PAPER, figures_of
+from mhm_langgraph.evaluation.report.plots import draw_ablation, draw_lengths
+from mhm_langgraph.evaluation.report.style import drawing
 from mhm_langgraph.evaluation.report.tables import Table
 from mhm_langgraph.evaluation.summary import Estimate, Summary
 
@@ -92,6 +96,44 @@ def test_a_reader_that_is_no_full_model_is_told_in_every_title(
 ) -> None:
     caution = section(model, task).caution
     assert caution is None if said is None else said in str(caution)
+
+
+def test_every_method_is_drawn_and_none_looks_like_another() -> None:
+    methods = [*METHODS, "mhm-lru+recall=2", "mhm-lru+heads=auto", "mhm-lru+heads=8"]
+    (line,) = section().summaries
+    lines = [replace(line, method=method, length=length) for length in (7168, 14336) for method in methods]
+    with drawing():
+        figure = draw_lengths(replace(section(), summaries=lines))
+        axes = figure.axes[0]
+        drawn = {
+            handle.get_label(): (handle.lines[0].get_color(), handle.lines[0].get_marker())
+            for handle in axes.containers
+        }
+    assert list(drawn) == methods[:-1]  # the last is one of an ablation, which has a plot of its own
+    assert len(set(drawn.values())) == len(drawn)
+
+
+def test_an_ablation_has_a_line_for_each_way_to_set_the_size() -> None:
+    (line,) = section().summaries
+    methods = ["memagent", "mhm-lru", "mhm-lru+heads=8"]
+    sized = [f"mhm-lru+heads={heads}+head_tokens=1024" for heads in (2, 8)]
+    lines = [replace(line, method=method) for method in [*methods, *sized, "mhm-random"]]
+    with drawing():
+        figure = draw_ablation(replace(section(), summaries=lines))
+        assert figure is not None
+        mrr = figure.axes[2]
+        drawn = {handle.get_label(): list(handle.lines[0].get_xdata()) for handle in mrr.containers}
+        papers = [each for each in mrr.lines if "paper" in str(each.get_label())]
+    assert {label: len(heads) for label, heads in drawn.items()} == {
+        "4,096 tokens in all": 3,
+        "1,024 tokens a head": 2,
+    }
+    assert list(papers[0].get_ydata()) == [0.2653, 0.6989, 0.7467, 0.8712]
+
+
+def test_without_an_ablation_there_is_no_plot_of_it() -> None:
+    with drawing():
+        assert draw_ablation(section()) is None
 
 
 def test_a_cell_can_not_break_the_table() -> None:

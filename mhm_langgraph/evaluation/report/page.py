@@ -43,7 +43,7 @@ def write_report(sections: Sequence[Section], out: str | Path, *, plots: bool = 
         page, data = folder / "report.md", folder / "report.json"
         page.write_text(markdown_page(sections, drawn), encoding="utf-8")
         values = {"sections": [section.as_dict() for section in sections]}
-        data.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        data.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{folder} can not be written: {error.strerror}.") from error
     return [page, data, *(file for files in drawn.values() for file in files)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ from mhm_langgraph.evaluation.report.numbers import MEASURES, Section
 from mhm_langgraph.evaluation.report.paper import PAPER, SOURCE
 from mhm_langgraph.evaluation.report.style import (
     COLOURS,
-    MARKERS,
     drawing,
     length_axis,
+    look,
     save,
     share_axis,
 )
@@ -34,7 +35,6 @@ _TITLES = {
     "mrr": "Of those, in the final memory (MRR)",
 }
 _HEADS = re.compile(r"mhm-lru(?:\+heads=(?P<heads>\d+))?(?P<size>\+head_tokens=\d+)?")
-_MOST_LINES = len(COLOURS)
 _MOST_PANELS = 3
 _LEAST_HEAD_COUNTS = 2
 _PAPERS_FIXED_SIZE = 1024
@@ -90,17 +90,16 @@ def draw_lengths(section: Section) -> Figure | None:
 
 def _compared(section: Section) -> list[str]:
     """The methods that are drawn side by side: those of the ablation have a plot of their own."""
-    plain = [method for method in section.methods if "+heads=" not in method]
+    plain = [method for method in section.methods if not _is_ablation(method)]
     if len(plain) > 1:
-        return plain[:_MOST_LINES]
-    fixed_total = [method for method in section.methods if "+head_tokens=" not in method]
-    return (fixed_total or section.methods)[:_MOST_LINES]
+        return plain
+    return [method for method in section.methods if "+head_tokens=" not in method] or section.methods
 
 
 def _places(methods: Sequence[str]) -> dict[str, int]:
     """The colour and marker of each method: the same in every report, as far as there are enough."""
     known = {method: METHODS.index(method) for method in methods if method in METHODS}
-    free = iter(place for place in range(_MOST_LINES) if place not in known.values())
+    free = (place for place in count() if place not in known.values())
     return {method: known[method] if method in known else next(free) for method in methods}
 
 
@@ -121,9 +120,8 @@ def _draw_estimates(
         [x * apart for x, _ in known],
         values,
         yerr=errors,
-        fmt=MARKERS[index],
         linestyle="-",
-        color=COLOURS[index],
+        **look(index),
         capsize=2.5,
         elinewidth=1.1,
         label=label,
@@ -142,10 +140,9 @@ def _draw_paper(axes: Axes, section: Section, method: str, measure: str, index: 
             [figure.value for figure in mine],
             linestyle="--",
             linewidth=1.2,
-            marker=MARKERS[index],
+            **look(index),
             markerfacecolor="none",
             markersize=5,
-            color=COLOURS[index],
             alpha=0.8,
             label=f"{method}, paper ({model})",
         )
@@ -160,7 +157,7 @@ def draw_ablation(section: Section) -> Figure | None:
             heads, size = found
             groups.setdefault(size, {}).setdefault(heads, method)
     groups = {size: by_heads for size, by_heads in groups.items() if len(by_heads) >= _LEAST_HEAD_COUNTS}
-    if not any("+heads=" in method for by_heads in groups.values() for method in by_heads.values()):
+    if not any(_is_ablation(method) for by_heads in groups.values() for method in by_heads.values()):
         return None
     counts = sorted({heads for by_heads in groups.values() for heads in by_heads})
     figure, panels = _panels(len(MEASURES))
@@ -188,6 +185,10 @@ def _head_count(method: str) -> tuple[int, str] | None:
     return None if match is None else (int(match["heads"] or 4), match["size"] or "")
 
 
+def _is_ablation(method: str) -> bool:
+    return "+heads=" in method and _head_count(method) is not None
+
+
 def _sized(size: str, section: Section) -> str:
     if size:
         return f"{int(size.rpartition('=')[2]):,} tokens a head"
@@ -209,9 +210,8 @@ def _draw_papers_ablation(axes: Axes, section: Section, measure: str, length: in
             list(found.values()),
             linestyle="--",
             linewidth=1.2,
-            marker=MARKERS[index],
+            **look(index),
             markerfacecolor="none",
-            color=COLOURS[index],
             label="1,024 tokens a head, paper (Qwen2.5-14B-Instruct)",
         )
 
@@ -239,10 +239,12 @@ def _draw_curve(axes: Axes, curve: Survival, index: int, label: str, *, band: bo
     """A curve as long as enough facts are watched."""
     shown = max(1, sum(number >= _LEAST_AT_RISK for number in curve.at_risk))
     steps = curve.steps[:shown]
+    colour = look(index)["color"]
     if band:
         ends = curve.low[:shown], curve.high[:shown]
-        axes.fill_between(steps, *ends, step="post", alpha=0.14, linewidth=0, color=COLOURS[index])
-    axes.step(steps, curve.share[:shown], where="post", color=COLOURS[index], label=label)
+        axes.fill_between(steps, *ends, step="post", alpha=0.14, linewidth=0, color=colour)
+    dashes = "-" if index < len(COLOURS) else "--"
+    axes.step(steps, curve.share[:shown], dashes, where="post", color=colour, label=label)
 
 
 def _panels(number: int) -> tuple[Figure, Sequence[Axes]]:

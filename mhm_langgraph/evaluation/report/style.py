@@ -14,13 +14,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "MARKERS", "drawing", "length_axis", "save", "share_axis"]
+__all__ = ["COLOURS", "MARKERS", "drawing", "length_axis", "look", "save", "share_axis"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#8C6D1F")
 """Okabe and Ito's, in an order that keeps neighbours apart; yellow, too pale on white, is brown here."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """One a colour: a plot can be read without any."""
+
+
+def look(place: int) -> dict[str, Any]:
+    """Colour and marker of the line at a place; beyond the eighth, colours come again with other markers.
+
+    Example:
+        >>> look(0) != look(8) and look(0)["color"] == look(8)["color"]
+        True
+    """
+    number = len(COLOURS)
+    return {"color": COLOURS[place % number], "marker": MARKERS[(place + place // number) % number]}
+
 
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
