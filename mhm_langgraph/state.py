@@ -36,6 +36,9 @@ __all__ = [
     "write_heads",
 ]
 
+_NEVER = 1_000_000_000
+"""A delta channel is then copied when LangGraph's own bound says so, every 5,000 supersteps."""
+
 # Studio shows the line under a field as the field's description.
 _described = with_config(ConfigDict(use_attribute_docstrings=True))
 
@@ -342,7 +345,7 @@ class MHMState(TypedDict, total=False):
     """The memory."""
     # A delta channel stores an entry once, where a plain one would store the archive at every step. Its
     # faults with forks can not reach the memory: the heads tell what belongs to it (recall/archive.py).
-    archive: Annotated[dict[str, Entry], DeltaChannel(keep_entries, dict)]
+    archive: Annotated[dict[str, Entry], DeltaChannel(keep_entries, dict, snapshot_frequency=_NEVER)]
     """With recall and without a store: what heads held and lost, by key."""
     step: int
     """The step, counted from 0 over the life of the thread."""

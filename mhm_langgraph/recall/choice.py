@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from typing_extensions import TypedDict
 
@@ -62,7 +63,7 @@ def choose(
         ...     number=2, tokens=99, count=len, rank=bm25_scores)]
         ['Ahab lost a leg.', 'Pip lost his wits.']
     """
-    known = {_key(sentence) for text in memory for sentence in _sentences(text)}
+    known = {key for text in memory for key, _ in _sentences(text)}
     candidates, chosen = list(past), list[Recalled]()
     while len(chosen) < number and tokens > 0:
         candidates, parts = _new(candidates, known)
@@ -82,7 +83,7 @@ def choose(
                 )
             )
             tokens -= count(text)
-        known |= {_key(sentence) for sentence in _sentences(parts[0])}
+        known.update(key for key, _ in _sentences(parts[0]))
     return chosen
 
 
@@ -95,7 +96,7 @@ def _new(entries: Sequence[Entry], known: set[str]) -> tuple[list[Entry], list[s
 def _unknown(text: str, known: set[str]) -> str:
     """The text without the sentences that are known: itself where there are none."""
     every = _sentences(text)
-    kept = [sentence for sentence in every if _key(sentence) and _key(sentence) not in known]
+    kept = [sentence for key, sentence in every if key and key not in known]
     return text.strip() if len(kept) == len(every) else "".join(kept).strip()
 
 
@@ -115,7 +116,7 @@ def _fitting(question: str, text: str, tokens: int, count: TokenCounter, rank: R
     """The text, or the best of its sentences that fit, in their order."""
     if count(text) <= tokens:
         return text
-    parts = _sentences(text)
+    parts = [sentence for _, sentence in _sentences(text)]
     kept: list[int] = []
     for index in _order(question, parts, rank):
         if count("".join(parts[i] for i in sorted([*kept, index])).strip()) <= tokens:
@@ -123,11 +124,8 @@ def _fitting(question: str, text: str, tokens: int, count: TokenCounter, rank: R
     return "".join(parts[i] for i in sorted(kept)).strip() or trim(text, tokens, count)
 
 
-def _sentences(text: str) -> list[str]:
-    """Sentences with what follows them; a line ends one too."""
-    return [sentence for line in text.splitlines(keepends=True) for sentence in sentences(line)]
-
-
-def _key(sentence: str) -> str:
-    """What makes two sentences the same."""
-    return " ".join(sentence.casefold().split())
+@lru_cache(maxsize=4096)
+def _sentences(text: str) -> tuple[tuple[str, str], ...]:
+    """Sentences with what follows them, each after what makes two the same; a line ends one too."""
+    found = (sentence for line in text.splitlines(keepends=True) for sentence in sentences(line))
+    return tuple((" ".join(sentence.casefold().split()), sentence) for sentence in found)

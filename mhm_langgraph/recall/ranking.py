@@ -45,17 +45,23 @@ def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:
 
 def stems(texts: Sequence[str]) -> list[list[str]]:
     """The stems of each text's words, without stop words."""
+    return [list(_stems(text)) for text in texts]
+
+
+@lru_cache(maxsize=4096)
+def _stems(text: str) -> tuple[str, ...]:
+    """Those of one text; the same heads and archived texts are ranked at every step."""
     import bm25s
 
-    tokens: list[list[str]] = bm25s.tokenize(
-        list(texts),
+    [tokens] = bm25s.tokenize(
+        [text],
         token_pattern=_WORD,
         stopwords="en_plus",
         stemmer=Stemmer.Stemmer("english"),
         return_ids=False,
         show_progress=False,
     )
-    return tokens
+    return tuple(tokens)
 
 
 def by_embeddings(embeddings: Embeddings) -> Ranking:
