@@ -88,6 +88,7 @@ class SimulatedReader(Reader):
         """Rewrite a head: each fact is kept, copied or captured by its own chance."""
         here = set(request.heads[request.head].splitlines())
         others = _lines(text for index, text in enumerate(request.heads) if index != request.head)
+        others |= _lines(request.recalled)
         kept: list[str] = []
         cut = False
         for number, fact in enumerate(self.facts):
@@ -100,8 +101,8 @@ class SimulatedReader(Reader):
         return Reply(text="\n".join(kept) or _NOTHING, usage=_ONE_CALL, cut=cut)
 
     def answer(self, request: AnswerRequest) -> Reply:
-        """All facts that memory holds."""
-        held = _lines(request.heads)
+        """All facts that memory holds, or that are recalled."""
+        held = _lines([*request.heads, *request.recalled])
         known = [fact.line for fact in self.facts if fact.line in held]
         return Reply(text="\n".join(known) or _NOTHING, usage=_ONE_CALL)
 

@@ -120,7 +120,7 @@ def outcome_of(parts: list[Any]) -> Outcome:
             for event in events
             if event["type"] == "head_updated"
         ],
-        recalled=[text for text in told.get("recalled") or () if isinstance(text, str)],
+        recalled=[found["text"] for found in told.get("recalled") or ()],
     )
 
 
