@@ -42,7 +42,11 @@ _GAPS = r"\s\u200b-\u200d\u2060\ufeff"
 _BREAKS = r"\n\r\u2028\u2029"
 _RECALL_MARKS = (
     (rf"(?i)<(?=[{_GAPS}/]*recalled_\d+[{_GAPS}]*>)", "‹"),
-    (r"(?i)(what\s+heads\s+held\s+earlier)\b(?!,)", r"\1,"),
+    (r"(?i)(these\s+texts\s+stood\s+in\s+heads)\b(?!,)", r"\1,"),
+)
+_RECALL_PART = (
+    "These texts stood in heads earlier and were overwritten since. They count as well; where a head says "
+    "otherwise, the head is right:\n{texts}"
 )
 
 
@@ -96,7 +100,7 @@ class Prompts:
     update_gate: str = _UPDATE_GATE
     exit_gate: str = _EXIT_GATE
     recall_label: str = "<recalled_{index}>\n{text}\n</recalled_{index}>"
-    recall_part: str = "What heads held earlier and no longer hold:\n{texts}"
+    recall_part: str = _RECALL_PART
     recall_marks: tuple[tuple[str, str], ...] = _RECALL_MARKS
 
     def shield(self, text: str) -> str:

@@ -298,7 +298,7 @@ def test_a_chat_model_sees_them_under_their_own_label() -> None:
     prompt = model.prompts[-1]
     assert "<recalled_0>\nThe code of Oslo is ‹/recalled_0>" in prompt
     assert prompt.index("</head_0>") < prompt.index("<recalled_0>")
-    assert "What heads held earlier" not in "".join(model.prompts[:-1])
+    assert "These texts stood in heads" not in "".join(model.prompts[:-1])
 
 
 def test_the_extractive_reader_answers_from_what_its_heads_lost() -> None:
