@@ -129,7 +129,7 @@ class Loop:
             choices.append(checked_choice(choice, turn))
         return selected(state, choices)
 
-    def update_head(self, state: StepState) -> Any:
+    def update_head(self, state: StepState) -> dict[str, Any]:
         """Rewrite the selected head, or those of a round, from the question, all heads and the chunk."""
         recalled = self.recall.find(state, self._settings(), self.count, updates=True)
         turns = [(turn, self._update_request(turn, recalled)) for turn in turn_states(state)]
@@ -138,7 +138,7 @@ class Loop:
         told = Progress(state).tell
         return joined(state, run_round([partial(self._update, *turn, recalled, told) for turn in turns]))
 
-    async def aupdate_head(self, state: StepState) -> Any:
+    async def aupdate_head(self, state: StepState) -> dict[str, Any]:
         """As `update_head`, async. The source is read in a thread: it may block."""
         recalled = await self.recall.afind(state, self._settings(), self.count, updates=True)
         turns = [

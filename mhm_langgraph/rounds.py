@@ -16,7 +16,6 @@ from typing import Any
 
 from langgraph.config import get_config
 from langgraph.func import task
-from langgraph.types import Command
 
 from mhm_langgraph.errors import SettingsError
 from mhm_langgraph.events import tell
@@ -147,27 +146,28 @@ class Progress:
             tell({**event, "read": self._read, "usage": self._usage})
 
 
-def joined(state: StepState, changes: Sequence[Mapping[str, Any]]) -> list[Command[Any]]:
-    """The changes of a round as one node's.
+def joined(state: StepState, changes: Sequence[Mapping[str, Any]]) -> Change:
+    """The changes of a round as one.
 
     Args:
         state: The round.
         changes: What each update writes, in the order of the chunks.
 
     Returns:
-        The writes in that order, whatever came first in time; then the step, the usage and the exit.
+        The writes in that order, whatever came first in time, and the sums.
     """
     usage = state["usage"]
     for change in changes:
         usage = add_usage(usage, change["usage"])
-    summed = {"step": state["step"] + len(changes), "usage": usage}
+    whole: Change = {"heads": [change["heads"] for change in changes]}
+    if archive := {key: text for change in changes for key, text in change.get("archive", {}).items()}:
+        whole["archive"] = archive
+    whole |= {"step": state["step"] + len(changes), "usage": usage}
     if any("exited" in change for change in changes):
         last = turn_states(state)[-1]
         read = last["source"]["before"] + last["span"][1]
-        summed["exited"] = Exited(read=read, total=state["source"]["total"])
-    alone = ("step", "usage", "exited")
-    own = [{key: change[key] for key in change if key not in alone} for change in changes]
-    return [Command(update=update) for update in [*own, summed]]
+        whole["exited"] = Exited(read=read, total=state["source"]["total"])
+    return whole
 
 
 def run_round(updates: Sequence[Callable[[], Change]]) -> list[Change]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Annotated, Any, NotRequired
 
 from langgraph.channels import DeltaChannel
@@ -183,8 +184,8 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
 
     Args:
         heads: The memory; empty before a thread's first run.
-        write: `{"select": index}` or `{"select": [indices]}`, a `HeadWrite`, `{"release": index}`, or a
-            list of new heads for an empty memory.
+        write: `{"select": index}` or `{"select": [indices]}`, a `HeadWrite`, `{"release": index}`, a list
+            of these, or a list of new heads for an empty memory.
 
     Returns:
         A new memory; unselected heads are the same objects.
@@ -203,9 +204,13 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
     """
     if isinstance(write, list) and not heads:
         return list(_valid(_HEADS, write))
+    if isinstance(write, list) and write:
+        return reduce(write_heads, write, heads)
     if isinstance(write, dict) and "select" in write:
         several = write["select"] if isinstance(write["select"], list) else [write["select"]]
         marks = {_index(heads, index) for index in several}
+        if not several or len(marks) < len(several):
+            raise HeadError(f"A round needs heads, each once: it can not select {several!r:.80}.")
         return [_marked(head, selected=index in marks) for index, head in enumerate(heads)]
     if isinstance(write, dict) and "release" in write:
         chosen = _index(heads, write["release"])

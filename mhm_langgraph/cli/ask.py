@@ -76,6 +76,9 @@ def ask(
     token_counter: Annotated[
         str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
     ] = None,
+    parallel_heads: Annotated[
+        int, Option(help="Heads rewritten at once, each from a chunk of its own.")
+    ] = _DEFAULT.parallel_heads,
     update_gate: Annotated[
         bool, Option("--update-gate", help="Let the model skip chunks that hold nothing for the question.")
     ] = False,
@@ -110,6 +113,7 @@ def ask(
         "grounding": grounding,
         "grounding_rule": grounding_rule,
         "token_counter": token_counter,
+        "parallel_heads": parallel_heads,
         "update_gate": update_gate,
         "exit_gate": exit_gate,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -192,9 +193,11 @@ def _heads(heads: Sequence[Head], newer: Sequence[Head]) -> tuple[Head, ...]:
 
 
 def _replies(found: CheckpointTuple) -> dict[tuple[int, int], bool]:
-    """The turn that was written after this checkpoint, and whether its reply held text."""
+    """The turns that were written after this checkpoint, and whether their replies held text."""
+    written = [write for _, channel, write in found.pending_writes or [] if channel == "heads"]
+    several = (write if isinstance(write, list) else [write] for write in written)
     return {
         (write["step"], write["head"]): "text" in write
-        for _, channel, write in found.pending_writes or []
-        if channel == "heads" and isinstance(write, dict) and {"step", "head"} <= write.keys()
+        for write in chain.from_iterable(several)
+        if isinstance(write, dict) and {"step", "head"} <= write.keys()
     }

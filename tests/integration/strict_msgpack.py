@@ -20,12 +20,13 @@ __all__: list[str] = []
 
 
 def builds(failing_at: int) -> list[Callable[[Any], Any]]:
-    """The graph on its own, and in a parent."""
+    """The graph on its own, in a parent, and with rounds."""
     small: dict[str, Any] = {"heads": 3, "chunk_tokens": 10, "head_tokens": 100}
-    top, inner = Failing(failing_at), Failing(failing_at)
+    top, inner, round_ = Failing(failing_at), Failing(failing_at), Failing(failing_at)
     return [
         lambda saver: create_mhm_agent(top, checkpointer=saver, **small),
         lambda saver: host(create_mhm_agent(inner, **small)).compile(checkpointer=saver),
+        lambda saver: create_mhm_agent(round_, checkpointer=saver, **small, parallel_heads=3),
     ]
 
 

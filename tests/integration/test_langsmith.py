@@ -55,6 +55,27 @@ def test_a_run_shows_one_run_a_node(traced: Traced) -> None:
     }
 
 
+def test_a_round_shows_one_run_an_update_and_no_text_twice(traced: Traced) -> None:
+    model = ScriptedChatModel(replies=["a fact"])
+    account = traced(model, {"question": "?", "document": document(4)}, parallel_heads=3)
+    assert account.runs() == {
+        "mhm": 1,
+        "read_chunk": 3,
+        "select_head": 2,
+        "update_head": 2,
+        "rewrite_head": 4,
+        "rewrite head # at step #": 4,
+        "answer": 1,
+        "answer from heads": 1,
+    }
+    facts = [extra["metadata"] for extra in account.read("extra", "rewrite_head")]
+    assert sorted((fact["mhm_step"], fact["mhm_head"]) for fact in facts) == [(0, 0), (1, 1), (2, 2), (3, 0)]
+    assert account.read("inputs", "rewrite_head").count({"number": 0}) == 2
+    for name in ("read_chunk", "select_head", "update_head", "rewrite_head", "answer"):
+        for field in ("inputs", "outputs", "extra"):
+            assert "Paragraph" not in str(account.read(field, name)), (name, field)
+
+
 def test_an_update_carries_its_facts_and_a_tag_of_its_head(traced: Traced) -> None:
     model = ScriptedChatModel(replies=["one", "two", "three", "", "", "five", "done"])
     account = traced(model, {"question": "?", "document": document(5)})

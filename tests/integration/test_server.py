@@ -86,6 +86,18 @@ def test_an_assistant_has_settings_of_its_own(server: Server) -> None:
     assert (len(usual["heads"]), usual["step"]) == (4, 1)
 
 
+def test_rounds_gates_and_their_output_work_on_the_server(server: Server) -> None:
+    given = {"question": "Who saw sails?", "document": SAILS}
+    context = {**SMALL, "parallel_heads": 3, "update_gate": True, "exit_gate": True}
+    parts = server.stream(given, stream_mode=["custom", "updates"], context=context)
+    events = [data for event, data in parts if event == "custom"]
+    assert sorted(event["step"] for event in events[:-1]) == list(range(7))
+    assert [event["read"] for event in events[:-1]] == [40, 80, 120, 160, 200, 240, 280]
+    assert {event["gated"] for event in events[:-1]} == {None}
+    rounds = [data["update_head"]["heads"] for event, data in parts if "update_head" in data]
+    assert [[write["step"] for write in writes] for writes in rounds] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
 def test_progress_shows_the_head_that_changed(server: Server) -> None:
     given = {"question": "Who saw sails?", "document": SAILS}
     parts = server.stream(given, stream_mode=["custom", "updates"], context=SMALL)

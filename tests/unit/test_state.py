@@ -148,7 +148,7 @@ def test_selecting_another_head_takes_the_mark_off_the_first() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
     "index",
-    [-1, -4, 7, 10**6, True, False, "0", 0.0, None, [0], float("nan")],
+    [-1, -4, 7, 10**6, True, False, "0", 0.0, None, [[0]], float("nan")],
     ids=["-1", "-4", "7", "million", "true", "false", "text", "float", "none", "list", "nan"],
 )
 @pytest.mark.parametrize("key", ["select", "head"])
@@ -171,7 +171,6 @@ def test_an_index_that_is_none_is_refused(size: int, index: Any, key: str) -> No
         {"head": 0},
         {"step": 0},
         {"selected": 0},
-        [write(0, text="a")],
         (write(0, text="a"),),
     ],
     ids=str,
@@ -293,3 +292,40 @@ def test_every_field_has_a_line_and_a_schema(schema: Any) -> None:
 def test_studio_shows_a_description_of_what_goes_in_and_out(schema: Any) -> None:
     for name, shown in TypeAdapter(schema).json_schema()["properties"].items():
         assert shown.get("description"), f"{name} is not described"
+
+
+# Rounds and gates.
+
+
+def test_a_round_selects_several_heads_and_writes_each_once() -> None:
+    heads = write_heads(empty_heads(4), {"select": [2, 0]})
+    assert [head["selected"] for head in heads] == [True, False, True, False]
+    after = write_heads(heads, [write(2, 0, text="a", tokens=1), write(0, 1, text="b", tokens=1)])
+    assert [head["text"] for head in after] == ["b", "", "a", ""]
+    assert [head["updated_at"] for head in after] == [1, -1, 0, -1]
+    assert not any(head["selected"] for head in after)
+    assert after[1] is heads[1]
+    assert after == write_heads(heads, [write(0, 1, text="b", tokens=1), write(2, 0, text="a", tokens=1)])
+
+
+@pytest.mark.parametrize("other", [1, 2, 3, 4, -1])
+def test_a_round_writes_no_head_twice_and_no_other(other: int) -> None:
+    heads = write_heads(empty_heads(4), {"select": [2, 0]})
+    with pytest.raises(HeadError):
+        write_heads(heads, [write(2, 0, text="a", tokens=1), write(other, 1, text="b", tokens=1)])
+    assert heads == write_heads(empty_heads(4), {"select": [2, 0]})
+
+
+@pytest.mark.parametrize("wrong", [[0, 4], [True], ["0"], [], [0, 0]])
+def test_what_is_no_choice_of_heads_is_refused(wrong: Any) -> None:
+    with pytest.raises(HeadError):
+        write_heads(empty_heads(4), {"select": wrong})
+
+
+def test_a_turn_can_be_given_back() -> None:
+    before = written(empty_heads(2), 0, 3, "Ahab")
+    after = write_heads(write_heads(before, {"select": 0}), {"release": 0})
+    assert after == before
+    for index in (0, 1, 2, "0", True):
+        with pytest.raises(HeadError):
+            write_heads(after, {"release": index})

@@ -117,7 +117,8 @@ def outcome_of(parts: list[Any]) -> Outcome:
                 span=(event["span"][0], event["span"][1]),
                 text=written.get((event["step"], event["head"]), {}).get("text"),
             )
-            for event in events
+            # In a round they come as they end.
+            for event in sorted(events, key=lambda event: event["step"])
             if event["type"] == "head_updated"
         ],
         recalled=[found["text"] for found in told.get("recalled") or ()],
