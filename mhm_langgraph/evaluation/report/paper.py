@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["PAPER", "SOURCE", "Figure", "figures_of"]
+__all__ = ["GPT_OSS", "PAPER", "QWEN_14B", "QWEN_32B", "SOURCE", "Figure", "figures_of"]
 
 SOURCE = "arXiv 2607.01523"
 

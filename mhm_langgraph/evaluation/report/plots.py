@@ -8,9 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mhm_langgraph.evaluation.methods import METHODS
 from mhm_langgraph.evaluation.report.numbers import MEASURES, Section
-from mhm_langgraph.evaluation.report.paper import PAPER, SOURCE
+from mhm_langgraph.evaluation.report.paper import GPT_OSS, PAPER, QWEN_14B, QWEN_32B, SOURCE
 from mhm_langgraph.evaluation.report.style import (
     COLOURS,
     drawing,
@@ -38,6 +37,14 @@ _HEADS = re.compile(r"mhm-lru(?:\+heads=(?P<heads>\d+))?(?P<size>\+head_tokens=\
 _MOST_PANELS = 3
 _LEAST_HEAD_COUNTS = 2
 _PAPERS_FIXED_SIZE = 1024
+_ORDER = (
+    *("mhm-lru", "memagent", "remem", "llm"),
+    *("mhm-concur", "mhm-relevance", "mhm-random", "closed-book"),
+)
+_PAPER = "paper"
+_LEGEND_ROW = 0.21  # inches
+_LONG_LABEL = 30  # characters
+_DASHES = {QWEN_14B: "--", QWEN_32B: ":", GPT_OSS: "-."}
 _APART = 0.04  # of a doubling
 _LEAST_AT_RISK = 5  # facts; a curve of fewer jumps about
 _MOST_BANDS = 4  # more of them hide each other
@@ -98,7 +105,7 @@ def _compared(section: Section) -> list[str]:
 
 def _places(methods: Sequence[str]) -> dict[str, int]:
     """The colour and marker of each method: the same in every report, as far as there are enough."""
-    known = {method: METHODS.index(method) for method in methods if method in METHODS}
+    known = {method: _ORDER.index(method) for method in methods if method in _ORDER}
     free = (place for place in count() if place not in known.values())
     return {method: known[method] if method in known else next(free) for method in methods}
 
@@ -138,13 +145,13 @@ def _draw_paper(axes: Axes, section: Section, method: str, measure: str, index: 
         axes.plot(
             [figure.length for figure in mine],
             [figure.value for figure in mine],
-            linestyle="--",
+            linestyle=_DASHES[model],
             linewidth=1.2,
             **look(index),
             markerfacecolor="none",
             markersize=5,
             alpha=0.8,
-            label=f"{method}, paper ({model})",
+            label=f"{method}, {_PAPER} ({model})",
         )
 
 
@@ -212,7 +219,7 @@ def _draw_papers_ablation(axes: Axes, section: Section, measure: str, length: in
             linewidth=1.2,
             **look(index),
             markerfacecolor="none",
-            label="1,024 tokens a head, paper (Qwen2.5-14B-Instruct)",
+            label=f"1,024 tokens a head, {_PAPER} ({QWEN_14B})",
         )
 
 
@@ -260,16 +267,19 @@ def _finish(figure: Figure, section: Section, what: str) -> None:
     figure.suptitle(f"{section.task}, {what}\n{who}", fontsize=11, x=0.01, ha="left")
     handles = _named(figure.axes)
     if handles:
-        columns = min(len(handles), 2 if max(map(len, handles)) > 30 else 4)
+        columns = len(figure.axes) if max(map(len, handles)) > _LONG_LABEL else 4
+        rows = -(-len(handles) // columns)
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + _LEGEND_ROW * (rows - 1))
         figure.legend(handles.values(), handles.keys(), loc="outside lower left", ncols=columns)
-    if any("paper" in label for label in handles):
-        figure.text(1.0, 0.0, f"dashed: {SOURCE}", ha="right", va="bottom", fontsize=8, color="#666666")
+    if any(_PAPER in label for label in handles):
+        figure.text(1.0, 0.0, f"the paper: {SOURCE}", ha="right", va="bottom", fontsize=8, color="#666666")
 
 
 def _named(panels: Iterable[Axes]) -> dict[str, Any]:
-    """The lines of all panels by their labels, each once."""
+    """The lines of all panels by their labels, each once; the paper's come last."""
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    return found
+    return dict(sorted(found.items(), key=lambda item: _PAPER in item[0]))
