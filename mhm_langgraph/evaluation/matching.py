@@ -79,7 +79,7 @@ def says(text: str, answers: Sequence[str], *, all_needed: bool = False) -> bool
     """
     normal, lower = normalise(text), text.lower()
     return (all if all_needed else any)(
-        _plain(answer) in (normal if normalise(answer) else lower) for answer in answers
+        gold in normal if (gold := normalise(answer)) else _stands_in(lower, answer) for answer in answers
     )
 
 
@@ -117,6 +117,8 @@ def found(text: str, answers: Sequence[str]) -> list[bool]:
 
 def _stands_in(lower: str, answer: str) -> bool:
     pattern, place = _pattern(answer), 0
+    if not pattern.pattern:  # an empty answer stands nowhere
+        return False
     while match := pattern.search(lower, place):
         if _is_edge(lower, match.start() - 1, -1) and _is_edge(lower, match.end(), 1):
             return True

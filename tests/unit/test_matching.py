@@ -79,6 +79,8 @@ def test_the_normal_form_is_hotpotqas(text: str) -> None:
         ("", "x", False, False),
         ("any text", "The", False, False),  # an answer that is an article only stands for itself
         ("the text", "The", True, True),
+        ("a, a", "a a", True, True),
+        ("anything", "", False, False),
         ("New-York", "New York", False, False),  # one word to the paper
         ("New - York", "New York", True, True),
         ("chief the-of", "chief of", False, False),
