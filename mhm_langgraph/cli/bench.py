@@ -9,7 +9,8 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, NoReturn
 
 from typer import Argument, Option
 
@@ -21,6 +22,7 @@ from mhm_langgraph.evaluation.folder import BenchFolder, read_trajectories
 from mhm_langgraph.evaluation.langsmith import UploadError, check_langsmith, upload_bench
 from mhm_langgraph.evaluation.methods import METHODS, Trial, resolve_methods
 from mhm_langgraph.evaluation.models import open_models
+from mhm_langgraph.evaluation.processes import run_in_processes
 from mhm_langgraph.evaluation.runner import Bench, run_bench
 from mhm_langgraph.evaluation.tasks import open_task, parse_length
 from mhm_langgraph.readers import Patience
@@ -41,6 +43,7 @@ class Asked:
         data: Folder of the data.
         out: Folder of the results.
         concurrency: How many runs are under way at once.
+        processes: Among how many processes they are shared out.
         patience: What to put up with from the model.
         langsmith: Whether to upload.
     """
@@ -50,6 +53,7 @@ class Asked:
     data: str | None
     out: str
     concurrency: int
+    processes: int
     patience: Patience
     langsmith: bool
 
@@ -67,6 +71,7 @@ def bench(
     samples: Annotated[int, Option(min=1, help="Samples of each length.")] = 32,
     runs: Annotated[int, Option(min=1, help="How often each method reads each sample.")] = 1,
     concurrency: Annotated[int, Option(min=1, help="Runs under way at once.")] = 32,
+    processes: Annotated[int, Option(min=1, help="Processes that share them out.")] = 1,
     out: Annotated[str, Option(metavar="DIR", help="Folder of the results.")] = "mhm-bench",
     data: Annotated[str | None, Option(metavar="DIR", help="Folder of the data. [default: a sample]")] = None,
     variants: Annotated[str | None, Option(metavar="A,B", help="Kinds of the task, as qa1,qa2.")] = None,
@@ -112,7 +117,8 @@ def bench(
         "window": window,
     }
     patience = Patience(call_timeout=call_timeout, max_retries=max_retries)
-    return _reported(Asked(settings, base_url, data, out, concurrency, patience, langsmith))
+    at_work = min(processes, concurrency)
+    return _reported(Asked(settings, base_url, data, out, concurrency, at_work, patience, langsmith))
 
 
 def _listed(text: str | None) -> list[str]:
@@ -144,7 +150,10 @@ def _run(asked: Asked) -> int:
     with BenchFolder(asked.out, facts, start) as folder:
         watch = BenchWatch(sys.stderr, plan.keys(), folder.done, again=folder.failed)
         with watch:
-            asyncio.run(_until_stopped(plan, folder, watch))
+            if asked.processes == 1:
+                asyncio.run(_until_stopped(plan, folder, watch))
+            else:
+                _share_out(asked, folder, watch)
     if asked.langsmith:
         upload_bench(asked.out, plan.samples, say=watch.say)
     watch.console.print(closing_table(read_trajectories(asked.out)))
@@ -153,7 +162,7 @@ def _run(asked: Asked) -> int:
 
 
 async def _until_stopped(plan: Bench, folder: BenchFolder, watch: BenchWatch) -> None:
-    """Run the bench; Ctrl-C and SIGTERM end the process at once, whatever threads are at work."""
+    """Run the bench; Ctrl-C and SIGTERM end it."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  # asyncio.run made it
     with suppress(NotImplementedError):  # on Windows
@@ -161,15 +170,36 @@ async def _until_stopped(plan: Bench, folder: BenchFolder, watch: BenchWatch) ->
     try:
         await run_bench(plan, folder, watch.take)
     except asyncio.CancelledError:
-        watch.stop()
-        fail(INTERRUPTED, f"stopped: {watch.summary()}. The same command goes on from there.")
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)
+        _stopped(watch)
+
+
+def _share_out(asked: Asked, folder: BenchFolder, watch: BenchWatch) -> None:
+    """Run the bench in several processes; Ctrl-C and SIGTERM end them all."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run_in_processes(partial(_plan, asked), asked.processes, folder, watch.take)
+    except KeyboardInterrupt:
+        _stopped(watch)
+
+
+def _stopped(watch: BenchWatch) -> NoReturn:
+    """Say how far it came, and end the process at once, whatever threads are at work."""
+    watch.stop()
+    fail(INTERRUPTED, f"stopped: {watch.summary()}. The same command goes on from there.")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
+def _plan(asked: Asked) -> Bench:
+    """The bench, in a process of its own."""
+    return _planned(asked)[0]
 
 
 def _planned(asked: Asked) -> tuple[Bench, dict[str, Any]]:
     """The bench, checked, and what `bench.json` is to say of it."""
-    settings = asked.settings
+    settings = dict(asked.settings)
+    if asked.processes > 1 and settings["model"] == "local":
+        raise SettingsError("--processes goes with a server that is running: each would start its own.")
     models = open_models(
         settings["model"],
         base_url=asked.base_url,

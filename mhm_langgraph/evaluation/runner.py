@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mhm_langgraph import BudgetError, Reader, ReaderError, SettingsError
@@ -15,7 +15,7 @@ from mhm_langgraph.evaluation.folder import Key
 from mhm_langgraph.evaluation.methods import Method, Trial, trajectory
 from mhm_langgraph.evaluation.records import Sample, Trajectory
 
-__all__ = ["Bench", "Keeper", "Models", "Samples", "run_bench"]
+__all__ = ["Bench", "Keeper", "Luck", "Models", "Samples", "run_bench"]
 
 Models = Callable[[Sample, int], Reader]
 """The reader for a sample and a run."""
@@ -98,7 +98,7 @@ async def run_bench(bench: Bench, keeper: Keeper, watch: Callable[[Trajectory], 
         ReaderError: So many runs in a row failed that the model, or its server, must be at fault.
     """
     queue: asyncio.Queue[_Job | None] = asyncio.Queue(_PREFETCHED)
-    luck = _Luck(limit=max(_FAILED_AT_FIRST, 2 * bench.concurrency))
+    luck = Luck.of(bench.concurrency)
 
     async def produce() -> None:
         async with aclosing(_jobs(bench, keeper.done)) as jobs:
@@ -181,12 +181,21 @@ def _told(error: Exception) -> str:
 
 
 @dataclass
-class _Luck:
-    """How many runs in a row have failed."""
+class Luck:
+    """How many runs in a row have failed.
+
+    Args:
+        limit: How many are too many, once one has succeeded.
+    """
 
     limit: int
     succeeded: bool = False
-    failed: int = field(default=0)
+    failed: int = 0
+
+    @classmethod
+    def of(cls, concurrency: int) -> Luck:
+        """Of so many runs under way: all of them may fail for one reason, and once more."""
+        return cls(max(_FAILED_AT_FIRST, 2 * concurrency))
 
     def take(self, one: Trajectory) -> None:
         """Count one.

@@ -14,6 +14,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mhm_langgraph import ReaderError, SettingsError, cli
 from mhm_langgraph.evaluation import Sample, Trajectory
 from mhm_langgraph.evaluation.folder import BenchFolder, Key, key_of, read_bench, read_trajectories
 from mhm_langgraph.evaluation.methods import Trial, resolve_methods
+from mhm_langgraph.evaluation.processes import share_of
 from mhm_langgraph.evaluation.runner import Bench, run_bench
 from mhm_langgraph.testing import ScriptedReader
 from tests.integration.model_server import ModelServer, refuses
@@ -219,6 +221,7 @@ def test_a_bench_that_was_stopped_goes_on_with_the_same_command(tmp_path: Path, 
         redone = sum(one["usage"]["calls"] for one in after[len(before) :])
         assert len(server.journal) - asked == redone
         assert [start["concurrency"] for start in read_bench(tmp_path / "out")["starts"]] == [3, 3]
+        server.faults.clear()  # a call that the stop cut off in the middle
 
 
 def test_a_line_that_a_kill_tore_is_done_again(bench: Run, tmp_path: Path) -> None:
@@ -539,3 +542,61 @@ def test_a_terminal_sees_a_bar(tmp_path: Path) -> None:
     assert program.wait(timeout=30) == 0
     assert b"4 of 4 runs" in drawn
     assert "━".encode() in drawn
+
+
+# Several processes
+
+
+def test_several_processes_come_to_the_same(bench: Run, tmp_path: Path) -> None:
+    asked = ["needle", *SMALL, "--samples", "5", "--methods", "mhm-random,remem", "--runs", "2"]
+    assert bench(*asked).code == 0
+    assert bench(*asked, "--processes", "2", "--out", "two").code == 0
+
+    def told(folder: str) -> dict[Key, Any]:
+        return {key_of(one): (one.updates, one.answer) for one in read_trajectories(tmp_path / folder)}
+
+    assert told("two") == told("out")
+    assert len(told("two")) == 20
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path, how: signal.Signals) -> None:
+    with ModelServer(latency=0.05) as server:
+        program = started(tmp_path, server, "--processes", "2")
+        wait_for(tmp_path, 3)
+        program.send_signal(how)
+        program.communicate(timeout=30)
+        assert program.returncode == (-9 if how == signal.SIGKILL else 130)
+        time.sleep(0.3)  # of a call that was under way
+        before, asked = lines(tmp_path / "out"), len(server.journal)
+        time.sleep(0.3)
+        assert len(server.journal) == asked
+        again = started(tmp_path, server)
+        assert "Going on: " in again.communicate(timeout=60)[1]
+        after = lines(tmp_path / "out")
+        assert after[: len(before)] == before
+        assert len(set(keys(tmp_path / "out"))) == len(after) == 12
+        server.faults.clear()  # a call that the stop cut off in the middle
+
+
+def test_what_stops_one_process_stops_the_bench(bench: Run, server: ModelServer) -> None:
+    server.always = refuses(401)
+    done = bench(
+        "needle", *SMALL, *model(server), "--samples", "40", "--concurrency", "4", "--processes", "2"
+    )
+    assert done.code == 1
+    assert "5 runs in a row failed, so the bench has stopped" in done.err
+
+
+def test_a_server_of_one_s_own_is_not_started_several_times(bench: Run) -> None:
+    done = bench("needle", *SMALL, "--model", "local", "--processes", "2")
+    assert done.code == 2
+    assert "each would start its own" in done.err
+
+
+def test_shares_are_the_whole() -> None:
+    whole = plan(Counted(7), ScriptedReader(), concurrency=8)
+    parts = [share_of(whole, number, 3) for number in range(3)]
+    assert sorted(chain.from_iterable(part.keys() for part in parts)) == sorted(whole.keys())
+    assert [part.concurrency for part in parts] == [3, 3, 2]
+    assert [part.samples[100][1].id for part in parts] == ["3", "4", "5"]
