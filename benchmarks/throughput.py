@@ -231,10 +231,11 @@ def markdown(rows: Sequence[Measured], facts: dict[str, str]) -> str:
     lines = ["# Calls a second, 32 in flight", ""]
     lines += [*(f"- {key}: {value}" for key, value in facts.items()), ""]
     lines += [
-        f"Prompts of {_CHUNK_TOKENS + HEADS * HEAD_TOKENS:,} tokens (a chunk, and full heads), replies that fill "
+        f"Prompts of {_CHUNK_TOKENS + HEADS * HEAD_TOKENS:,} tokens (a chunk, full heads), replies that fill "
         "a head. The ideal is 32 / latency. Client and server share the machine.",
         "",
-        "| client | processes | latency | calls | ideal a second | measured | share | most at once | CPU a call | >= 95% |",
+        "| client | processes | latency | calls | ideal a second | measured | share | most at once | CPU a call |"
+        " >= 95% |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
