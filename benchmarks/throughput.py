@@ -234,7 +234,7 @@ def markdown(rows: Sequence[Measured], facts: dict[str, str]) -> str:
         f"Prompts of {_CHUNK_TOKENS + HEADS * HEAD_TOKENS:,} tokens (a chunk, full heads), replies that fill "
         "a head. The ideal is 32 / latency. Client and server share the machine.",
         "",
-        "| client | processes | latency | calls | ideal a second | measured | share | most at once | CPU a call |"
+        "| client | processes | latency | calls | ideal a second | measured | share | at once | CPU a call |"
         " >= 95% |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
