@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
@@ -18,7 +23,7 @@ from langgraph.store.sqlite import SqliteStore
 from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
-from mhm_langgraph import ReaderError, SettingsError, create_mhm_agent
+from mhm_langgraph import BudgetError, ReaderError, SettingsError, create_mhm_agent
 from mhm_langgraph.forget import forget_thread
 from mhm_langgraph.readers.extractive import ExtractiveReader
 from mhm_langgraph.recall import aforget_archive, forget_archive
@@ -350,3 +355,96 @@ def test_forgetting_a_thread_takes_its_archive_out_of_a_store_in_the_same_file(t
     assert left == [("mhm-archive.2",)]
     forget_thread(path, "2")
     assert b"The code of Oslo" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_round_of_parallel_heads_archives_what_each_overwrites(
+    width: int, stored: bool, is_async: bool
+) -> None:
+    store = InMemoryStore() if stored else None
+    graph = agent(InMemorySaver(), heads=3, parallel_heads=width, store=store)
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    out = asyncio.run(graph.ainvoke(ASKED, thread)) if is_async else graph.invoke(ASKED, thread)
+    assert recalled(out) == sorted(ALL[:-3])
+
+
+KILLED = """
+import sys, time
+from langgraph.checkpoint.sqlite import SqliteSaver
+from tests.integration.test_recall import ASKED, noted
+from mhm_langgraph import create_mhm_agent
+from mhm_langgraph.testing import ScriptedReader
+
+def update(request):
+    print(request.step, flush=True)
+    time.sleep(0.05)
+    return noted(request)
+
+with SqliteSaver.from_conn_string(sys.argv[1]) as saver:
+    reader = ScriptedReader(update=update)
+    graph = create_mhm_agent(reader, heads=2, chunk_tokens=10, recall=8, checkpointer=saver)
+    graph.invoke(ASKED, {"configurable": {"thread_id": "1"}})
+"""
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_killed_process_loses_nothing_of_it(tmp_path: Path, step: int) -> None:
+    path = str(tmp_path / "memory.sqlite")
+    with subprocess.Popen(  # noqa: S603  # this very Python
+        [sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) == step:
+                break
+        time.sleep(random.uniform(0, 0.06))
+        process.kill()
+    with SqliteSaver.from_conn_string(path) as saver:
+        out = agent(saver, heads=2).invoke(None, {"configurable": {"thread_id": "1"}})
+    assert recalled(out) == sorted(ALL[:-2])
+
+
+async def test_embeddings_and_a_ranking_of_one_s_own() -> None:
+    embeddings = DeterministicFakeEmbedding(size=16)
+    out = await agent(recall=3, recall_ranking=embeddings).ainvoke(ASKED)
+    assert set(recalled(out)) <= set(ALL[:-1])
+    asked: list[str] = []
+
+    def latest(question: str, texts: Any) -> list[float]:
+        asked.append(question)
+        return [float(ALL.index(text)) for text in texts]
+
+    out = agent(recall=2, recall_ranking=latest).invoke(ASKED)
+    assert out["answer"] == f"{ALL[4]} {ALL[3]}"
+    assert set(asked) == {QUESTION}
+    with pytest.raises(SettingsError, match="recall_ranking='tf-idf'"):
+        agent(recall_ranking="tf-idf")
+    with pytest.raises(SettingsError, match="one for each"):
+        agent(recall_ranking=lambda question, texts: []).invoke(ASKED)
+
+
+def test_a_recalled_text_supports_a_reply() -> None:
+    """With recall_updates the reader has seen it, so it may draw on it."""
+    steps = iter(["Oslo has code 4711.", "Oslo rests.", "Oslo has code 4711."])
+    reader = ScriptedReader(update=lambda request: next(steps))
+    text = "Oslo has code 4711. xxxxxxxxxxxxxxxxx\n\n" + "Oslo rests in the snow of the x\n\n" * 2
+    options: Any = {"heads": 1, "chunk_tokens": 10, "grounding": "flag", "recall": 1}
+    asked = {"question": "Code of Oslo?", "document": text}
+    graph = create_mhm_agent(reader, **options, recall_updates=True)
+    assert graph.invoke(asked)["heads"][0]["unsupported"] == []
+    steps = iter(["Oslo has code 4711.", "Oslo rests.", "Oslo has code 4711."])
+    assert create_mhm_agent(reader, **options).invoke(asked)["heads"][0]["unsupported"] == [
+        "Oslo has code 4711."
+    ]
+
+
+def test_a_window_too_small_for_recalled_texts_is_told_before_the_first_call() -> None:
+    def model() -> ScriptedChatModel:
+        return ScriptedChatModel(replies=["a text"], profile={"max_input_tokens": 1200})
+
+    options: Any = {"heads": 1, "head_tokens": 100, "chunk_tokens": 50, "answer_tokens": 100}
+    create_mhm_agent(model(), **options).invoke(ASKED)
+    with pytest.raises(BudgetError, match="1000 for recalled texts"):
+        create_mhm_agent(model(), **options, recall=2, recall_tokens=1000).invoke(ASKED)

@@ -232,3 +232,20 @@ def test_a_wrong_variable_is_told_when_the_server_starts(variables: dict[str, st
 
 def test_variables_that_are_empty_are_not_set() -> None:
     assert from_environment({"MHM_MODEL": "", "MHM_BASE_URL": "", "MHM_SOURCES": ""}).name == "document_qa"
+
+
+def test_recall_keeps_what_is_overwritten_in_the_servers_store(server: Server) -> None:
+    thread = server.thread()
+    question = "Who saw sail number 0003, then number 0006?"
+    small = {**SMALL, "heads": 1, "head_tokens": 12, "recall": 4}
+
+    def recalled(given: Any, thread: str) -> list[str]:
+        parts = server.stream(given, thread, stream_mode="custom", context=small)
+        return [found["text"] for found in parts[-1][1]["recalled"]]
+
+    lost = ["Ahab saw sail number 0000."]
+    assert recalled({"question": question, "document": SAILS}, thread) == lost
+    kept = server.client.store.search_items(["mhm-archive", thread])["items"]
+    assert [item["value"]["text"] for item in kept] == lost
+    assert recalled({"question": question}, thread) == lost
+    assert recalled({"question": question, "document": SAILS[:40]}, server.thread()) == []
