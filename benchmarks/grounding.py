@@ -110,14 +110,14 @@ def _offices(rates: Rates, passage: Passage, generator: random.Random) -> None:
 
 
 def seconds(passage: Passage, rule: GroundingRule) -> float:
-    """The time to hold a reply of a full head to a chunk, with four full heads."""
+    """Processor time to hold a reply of a full head to a chunk, with four full heads."""
     reply = passage.text[:_REPLY]
     heads = [passage.text[start : start + _REPLY] for start in range(0, 4 * _REPLY, _REPLY)]
     times = []
     for _ in range(10):
-        began = time.perf_counter()
+        began = time.process_time()  # neighbours on the machine do not count
         ground(reply, Evidence(passage.text, heads, "Who paid the captain?"), rule)
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     return min(times)
 
 
@@ -144,7 +144,8 @@ def _page(results: Sequence[Rates], times: dict[str, float], measured: dict[str,
     took = ", ".join(f"`{rule}` {1000 * value:.1f} ms" for rule, value in times.items())
     lines += [
         "",
-        f"Time for a reply of 1,024 tokens, a chunk of 5,000 and four full heads (best of 10): {took}.",
+        "Processor time for a reply of 1,024 tokens, a chunk of 5,000 and four full heads (best of 10): "
+        f"{took}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -24,7 +24,7 @@ __all__ = [
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
 _WORD_END = re.compile(r"\s+")
-_PLAIN_SPACES = dict.fromkeys((code for code in range(128, 0x3001) if chr(code).isspace()), " ")
+_WIDE_SPACE = re.compile(f"[{''.join(chr(code) for code in range(128, 0x3001) if chr(code).isspace())}]")
 _GRAPHEME = regex.compile(r"\X")
 _GRAPHEME_REACH = 4096  # characters looked back for a place where one surely begins
 
@@ -49,7 +49,7 @@ def _sentences_of(text: str) -> list[dict[str, Any]]:
     Version 1.0.32 panics at an initial before a wide space, so white space is made plain for it.
     """
     try:
-        return list(sentencex.get_sentence_boundaries("en", text.translate(_PLAIN_SPACES)))
+        return list(sentencex.get_sentence_boundaries("en", _WIDE_SPACE.sub(" ", text)))
     except BaseException as error:  # a panic in Rust is no Exception
         if type(error).__name__ != "PanicException":
             raise
