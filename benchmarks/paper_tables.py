@@ -2,7 +2,7 @@
 
 It runs `mhm bench` at all lengths of the paper and writes the report of it. With the simulation the figures
 show what the architecture does by itself; with the extractive reader, that the harness works on real text.
-Stopped, it goes on where it was. About 10 minutes on one core with the simulation and 100 samples.
+Stopped, it goes on where it was. About 8 minutes of one core with the simulation.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paper_tables", description=__doc__)
     parser.add_argument("--reader", default="simulation", help="simulation[:...] or extractive")
     parser.add_argument("--data", type=Path, help="folder of the data; the shipped sample ends at 64K")
-    parser.add_argument("--samples", type=int, default=100, help="samples of each length")
+    parser.add_argument("--samples", type=int, default=64, help="samples of each length")
     parser.add_argument("--only", nargs="+", choices=_BENCHES, default=list(_BENCHES), help="some of them")
     parser.add_argument("--work", type=Path, default=Path(".bench"), help="folder of the trajectories")
     parser.add_argument("--results", type=Path, default=_RESULTS, help="folder of the reports")

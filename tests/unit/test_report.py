@@ -14,7 +14,7 @@ from mhm_langgraph.evaluation.report.page import markdown_page
 from mhm_langgraph.evaluation.report.paper import PAPER, figures_of
 from mhm_langgraph.evaluation.report.plots import draw_ablation, draw_lengths
 from mhm_langgraph.evaluation.report.style import drawing
-from mhm_langgraph.evaluation.report.tables import Table
+from mhm_langgraph.evaluation.report.tables import Table, result_table
 from mhm_langgraph.evaluation.summary import Estimate, Summary
 
 
@@ -134,6 +134,13 @@ def test_an_ablation_has_a_line_for_each_way_to_set_the_size() -> None:
 def test_without_an_ablation_there_is_no_plot_of_it() -> None:
     with drawing():
         assert draw_ablation(section()) is None
+
+
+def test_what_was_recalled_has_a_column_where_it_adds_anything() -> None:
+    (line,) = section().summaries
+    table = result_table(replace(section(), summaries=[replace(line, reachable=estimate(0.9))]))
+    assert dict(zip(table.headings, table.rows[0], strict=True))["MRR with recall"] == "90.0 [80.0, 100.0]"
+    assert "MRR with recall" not in result_table(section()).headings
 
 
 def test_a_cell_can_not_break_the_table() -> None:

@@ -11,7 +11,15 @@ from mhm_langgraph.evaluation.report.paper import SOURCE, figures_of
 from mhm_langgraph.evaluation.summary import Estimate, Summary
 from mhm_langgraph.evaluation.tasks import format_length
 
-__all__ = ["Table", "comparison_table", "cost_table", "paper_table", "tables_of", "variant_table"]
+__all__ = [
+    "Table",
+    "comparison_table",
+    "cost_table",
+    "paper_table",
+    "result_table",
+    "tables_of",
+    "variant_table",
+]
 
 _NAMES = {
     "accuracy": "accuracy",
