@@ -15,7 +15,7 @@ __all__ = ["Checkpoints", "is_store_failure", "open_checkpoints"]
 
 _WAIT_FOR_LOCK = 30.0
 """Seconds: a worker that was given up may still hold its job's file for as long as it lives."""
-_MOST_CONNECTIONS = 16  # of a process to PostgreSQL
+_MOST_CONNECTIONS = 4  # of a process to PostgreSQL: a call of seconds leaves each idle nearly all the time
 _STORES = ("sqlite3", "aiosqlite", "psycopg", "psycopg_pool")
 
 
@@ -103,9 +103,7 @@ class _SqliteFiles:
 
     async def forget(self, thread: str) -> None:
         """As `Checkpoints.forget`."""
-        path = self._path(thread)
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        await asyncio.to_thread(_unlink, self._path(thread))
 
     def leftovers(self) -> set[str] | None:
         """As `Checkpoints.leftovers`."""
@@ -118,6 +116,12 @@ class _SqliteFiles:
         """In one of 256 folders, so that none of them gets long."""
         fingerprint = thread.rpartition(":")[2]
         return self._folder / fingerprint[:2] / f"{fingerprint}.sqlite"
+
+
+def _unlink(path: Path) -> None:
+    """Delete a database; the log of one that was killed first, so that none is left that nothing names."""
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def _sqlite() -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from mhm_langgraph import MHMError, Reader, Reply, SettingsError, Usage
 from mhm_langgraph.batch.limits import Limits
 from mhm_langgraph.readers import AnswerRequest, Load, Pick, PickRequest, UpdateRequest
 from mhm_langgraph.state import add_usage, no_usage
-from mhm_langgraph.tokens import utf8_tokens
+from mhm_langgraph.tokens import TokenCounter, utf8_tokens
 
 __all__ = ["BatchStoppedError", "Gate", "GateState", "GatedReader", "OpenGate"]
 
@@ -167,10 +167,11 @@ class GatedReader(Reader):
     Args:
         reader: The reader.
         gate: The gate.
+        paced: Whether tokens a minute are limited, so that each call's are counted beforehand.
     """
 
-    def __init__(self, reader: Reader, gate: Gate) -> None:
-        self._reader, self._gate = reader, gate
+    def __init__(self, reader: Reader, gate: Gate, *, paced: bool = False) -> None:
+        self._reader, self._gate, self._paced = reader, gate, paced
         self.description = reader.description
 
     def __getattr__(self, name: str) -> Any:
@@ -189,25 +190,28 @@ class GatedReader(Reader):
 
     async def aupdate(self, request: UpdateRequest) -> Reply:
         """As `Reader.aupdate`."""
-        prompt = [request.question or "", request.chunk, *request.heads]
-        tokens = sum(map(request.count, prompt)) + request.head_tokens
+        tokens = self._size(
+            request.count, request.head_tokens, request.question, request.chunk, *request.heads
+        )
         return await self._gated(tokens, lambda: self._reader.aupdate(request))
 
     async def aanswer(self, request: AnswerRequest) -> Reply:
         """As `Reader.aanswer`."""
-        tokens = sum(map(request.count, [request.question, *request.heads])) + request.answer_tokens
+        tokens = self._size(request.count, request.answer_tokens, request.question, *request.heads)
         return await self._gated(tokens, lambda: self._reader.aanswer(request))
 
     async def apick(self, request: PickRequest) -> Pick:
         """As `Reader.apick`."""
-        prompt = [request.question or "", request.chunk, *request.heads]
-        return await self._gated(
-            sum(map(utf8_tokens, prompt)) + _PICK_TOKENS, lambda: self._reader.apick(request)
-        )
+        tokens = self._size(utf8_tokens, _PICK_TOKENS, request.question, request.chunk, *request.heads)
+        return await self._gated(tokens, lambda: self._reader.apick(request))
 
     def check(self, load: Load) -> None:
         """As `Reader.check`."""
         self._reader.check(load)
+
+    def _size(self, count: TokenCounter, reply: int, *prompt: str | None) -> int:
+        """Tokens of a call, where they matter: counting them may take longer than all else."""
+        return reply + sum(count(text) for text in prompt if text) if self._paced else 0
 
     async def _gated(self, tokens: int, call: Callable[[], Awaitable[Result]]) -> Result:
         """Wait, call, and tell what it has cost."""

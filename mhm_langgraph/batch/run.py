@@ -122,7 +122,7 @@ async def arun_batch(
         raise SettingsError(f"concurrency={concurrency} is not allowed: give 1 to {_MOST_AT_ONCE:,}.")
     root = jobs.parent if root is None else Path(root)
     store = str((out / "checkpoints").resolve() if checkpoints is None else checkpoints)
-    work = Work(model, settings, root.resolve(), store, concurrency)
+    work = Work(model, settings, root.resolve(), store, concurrency, limits.tokens_per_minute is not None)
     Worker(work, OpenGate(limits, no_usage()))  # what is wrong is found before anything is made
     with locked(out):
         check_manifest(out / "manifest.json", _manifest(model, settings, checkpoints))

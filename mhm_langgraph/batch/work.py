@@ -41,6 +41,7 @@ class Work:
         root: The folder that sources lie in.
         checkpoints: Where unfinished jobs are kept.
         concurrency: How many jobs a worker runs at once.
+        paced: Whether tokens a minute are limited.
     """
 
     model: Any
@@ -48,6 +49,7 @@ class Work:
     root: Path
     checkpoints: str = field(repr=False)  # may hold a password
     concurrency: int
+    paced: bool = False
 
 
 class Worker:
@@ -128,7 +130,7 @@ def _graph(work: Work, gate: Gate) -> MHMGraph:
     settings = dict(work.settings)
     base_url = settings.pop("base_url", None)
     timeout = {"call_timeout": settings["call_timeout"]} if "call_timeout" in settings else {}
-    reader = GatedReader(resolve_reader(work.model, base_url, **timeout), gate)
+    reader = GatedReader(resolve_reader(work.model, base_url, **timeout), gate, paced=work.paced)
     # Every job has three readings of its file a step: those of all that run are kept ready.
     files = Files(work.root, keep=max(_LEAST_FILES, 2 * work.concurrency))
     try:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +64,18 @@ class Server:
 
 
 @contextmanager
-def starting(folder: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
-    """`langgraph dev` on a copy of what it loads (it keeps its files beside it), and one graph more."""
+def starting(
+    folder: Path, extra: Mapping[str, Any] | None = None, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
+    """`langgraph dev` on a copy of what it loads (it keeps its files beside it), and one graph more.
+
+    `extra` is added to its langgraph.json.
+    """
     shutil.copytree(ROOT / "graphs", folder / "graphs")
     (folder / "graphs" / "careless.py").write_text(CARELESS)
     config = json.loads((ROOT / "langgraph.json").read_text())
     config["graphs"]["careless"] = "./graphs/careless.py:graph"
-    (folder / "langgraph.json").write_text(json.dumps(config))
+    (folder / "langgraph.json").write_text(json.dumps({**config, **(extra or {})}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

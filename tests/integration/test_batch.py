@@ -146,9 +146,9 @@ def test_a_job_that_finished_before_its_row_was_written_costs_no_call(
         patch.setattr("mhm_langgraph.batch.results.os.fsync", full_disk)
         assert "No space left" in str(run().stopped)
     assert rows(tmp_path / "out") == []
-    calls = reader.calls
+    assert reader.calls >= 4, "one job had come to its end"
     assert run().ended == 3
-    assert reader.calls == calls > 0
+    assert reader.calls == 3 * 4
     assert len(by_id(rows(tmp_path / "out"))) == 3
     assert left_in_store(tmp_path / "out") == []
 
