@@ -30,6 +30,8 @@ _MARKS = f"[{re.escape(string.punctuation)}]"
 _GAP = rf"{_MARKS}*\s(?:{_MARKS}|\s|(?:a|an|the){_MARKS}*\s)*"
 _INSIDE_NUMBER = ".,:"  # between digits these part nothing: 7 does not stand in 1,750 or 7.5
 
+_QUOTES = "“”„‟‘’‚‛«»‹›"
+_QUOTED = re.compile(rf"[{_QUOTES}]\s*([^{_QUOTES}]+?)\s*[{_QUOTES}]")
 _BOXED = re.compile(r"\\f?boxed\s*\{")
 _LABEL = re.compile(
     r"(?i)\b(?:(?:final|short)\s+)?answer\s*[*_]*\s*:|\bthe\s+(?:final\s+|correct\s+)?answer\s+is\b\s*:?"
@@ -153,6 +155,9 @@ def _pattern(answer: str) -> re.Pattern[str]:
 def final_answer(reply: str) -> str:
     r"""The answer that a reply comes to: what is boxed, else what follows the last `Answer:`, else all of it.
 
+    Quotation marks around the whole are no part of it: HotpotQA's scores know ASCII's only, and would take
+    `“Oslo”` for another word than `Oslo`.
+
     Args:
         reply: A model's reply; its reasoning block, if it has one, is no part of it.
 
@@ -162,10 +167,15 @@ def final_answer(reply: str) -> str:
     Example:
         >>> final_answer("Both lived in Oslo, so \\boxed{Oslo}."), final_answer("**Answer:** Oslo")
         ('Oslo', 'Oslo')
-        >>> final_answer("Oslo, as head 2 says.")
-        'Oslo, as head 2 says.'
+        >>> final_answer("Oslo, as head 2 says."), final_answer("“Oslo”")
+        ('Oslo, as head 2 says.', 'Oslo')
     """
-    text = without_reasoning(reply).strip()
+    found = _extracted(without_reasoning(reply).strip())
+    quoted = _QUOTED.fullmatch(found)
+    return quoted[1] if quoted else found
+
+
+def _extracted(text: str) -> str:
     boxed = [match.end() for match in _BOXED.finditer(text)]
     if boxed and (inside := _braced(text[boxed[-1] :])):
         return inside
