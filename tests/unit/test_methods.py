@@ -167,6 +167,17 @@ async def test_an_empty_reply_is_a_turn_without_text(sample: Sample) -> None:
     assert [update.text for update in one.updates][:3] == ["one", None, "three"]
 
 
+@pytest.mark.parametrize(
+    "settings", ["parallel_heads=2", "recall=2", "grounding=flag", "update_gate=true", "exit_gate=true"]
+)
+async def test_a_setting_of_the_loop_makes_a_method(settings: str, sample: Sample) -> None:
+    one = await run(f"mhm-lru+{settings}", sample, ScriptedChatModel(replies=reply))
+    assert one.method == f"mhm-lru+{settings}"
+    assert [update.span for update in one.updates] == chunks(sample)
+    assert [update.step for update in one.updates] == list(range(len(one.updates)))
+    assert any(FACT in memory for memory in one.memories())
+
+
 # remem
 
 
@@ -275,6 +286,8 @@ async def test_closed_book_shows_the_question_alone(sample: Sample) -> None:
         ("mhm-lru+heads=8+heads=4", "sets heads twice"),
         ("mhm-lru+model=x", "has no setting 'model'; mhm-lru takes heads, head_tokens"),
         ("remem+heads=2", "has no setting 'heads'"),
+        ("remem+recall=2", "has no setting 'recall'"),
+        ("mhm-concur+parallel_heads=2", "has no setting 'parallel_heads'"),
         ("llm+heads=2", "has no setting 'heads'; llm takes window, answer_tokens"),
         ("mhm-lru+heads=0", "heads=0 is not allowed"),
         ("mhm-lru+heads=many", "heads='many' is not allowed"),

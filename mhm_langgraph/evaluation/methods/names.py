@@ -24,6 +24,14 @@ _ABLATIONS = {
 """Short names for several methods."""
 
 
+_GATES = ("update_gate", "exit_gate", "parallel_heads")
+"""Settings of the loop's own prompts and rounds, which the methods with prompts of their own do not have."""
+
+
+def _without(*names: str) -> tuple[str, ...]:
+    return tuple(name for name in SETTINGS if name not in names)
+
+
 def _remem(name: str, given: dict[str, Any]) -> Method:
     return LoopMethod(name, {"heads": 1, **given}, share=2, parts=recall_parts)
 
@@ -40,10 +48,10 @@ _BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[str, dict[str, Any]], Meth
         lambda name, given: LoopMethod(name, {"heads": 4, "selector": "relevance", **given}),
     ),
     "mhm-concur": (
-        tuple(name for name in SETTINGS if name != "selector"),
+        _without("selector", *_GATES),
         lambda name, given: LoopMethod(name, {"heads": 4, **given}, parts=concur_parts),
     ),
-    "remem": (tuple(name for name in SETTINGS if name not in ("heads", "selector")), _remem),
+    "remem": (_without("heads", "selector", "recall", *_GATES), _remem),
     "llm": (("window", "answer_tokens"), WholeContext),
     "closed-book": (("answer_tokens",), ClosedBook),
 }
