@@ -132,7 +132,7 @@ class Loop:
     def update_head(self, state: StepState) -> dict[str, Any]:
         """Rewrite the selected head, or those of a round, from the question, all heads and the chunk."""
         recalled = self.recall.find(state, self._settings(), self.count, updates=True)
-        turns = [(turn, self._update_request(turn, recalled)) for turn in turn_states(state)]
+        turns = self._turns(state, recalled)
         if not state.get("round"):
             return self._update(*turns[0], recalled)
         told = Progress(state).tell
@@ -141,10 +141,7 @@ class Loop:
     async def aupdate_head(self, state: StepState) -> dict[str, Any]:
         """As `update_head`, async. The source is read in a thread: it may block."""
         recalled = await self.recall.afind(state, self._settings(), self.count, updates=True)
-        turns = [
-            (turn, await asyncio.to_thread(self._update_request, turn, recalled))
-            for turn in turn_states(state)
-        ]
+        turns = await asyncio.to_thread(self._turns, state, recalled)
         if not state.get("round"):
             return await self._aupdate(*turns[0], recalled)
         told = Progress(state).tell
@@ -223,10 +220,16 @@ class Loop:
         open_named = opener_with(state.get("document"), self.open_source)
         return current_chunk(state["source"], state["span"], open_named, self.count).text
 
-    def _update_request(self, state: StepState, recalled: Sequence[Recalled] | None) -> UpdateRequest:
+    def _turns(
+        self, state: StepState, recalled: Sequence[Recalled] | None
+    ) -> list[tuple[StepState, UpdateRequest]]:
+        """What the reader is asked at this step: once, or once for each chunk of a round."""
         settings = self._settings()
-        prompts, chunk = self._prompts(settings), self._chunk_text(state)
-        return update_request(state, chunk, settings, prompts, self.count, recalled)
+        prompts = self._prompts(settings)
+        return [
+            (turn, update_request(turn, self._chunk_text(turn), settings, prompts, self.count, recalled))
+            for turn in turn_states(state)
+        ]
 
     def _update(
         self, state: StepState, request: UpdateRequest, recalled: Sequence[Recalled] | None, told: Told = tell
