@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common import HEADS, QUESTION, chunk_tokens_for, prose
-from benchmarks.latency_server import serving
+from benchmarks.fixed_server import fixed_server
 from benchmarks.table import conditions, progress
 from mhm_langgraph import create_mhm_agent
 
@@ -111,13 +111,13 @@ def main() -> None:
     asked = parser.parse_args()
     text = prose(asked.steps * _CHUNK_BYTES)
     rows = []
-    with serving(_LATENCY) as url:
-        timed(url, "sync", HEADS, text[:_CHUNK_BYTES], 1)  # imports and connections
+    with fixed_server(_LATENCY) as server:
+        timed(server.url, "sync", HEADS, text[:_CHUNK_BYTES], 1)  # imports and connections
         for mode in ("sync", "async"):
             found = []
             for width in _WIDTHS:
                 progress(f"parallel: {mode}, {width} at once")
-                found.append(timed(url, mode, width, text, asked.times))
+                found.append(timed(server.url, mode, width, text, asked.times))
             whole = min(found[0].seconds)
             rows += [replace(row, share=min(row.seconds) / whole) for row in found]
     measured = conditions(f"python -m benchmarks.parallel --steps {asked.steps} --times {asked.times}")
