@@ -21,6 +21,7 @@ logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index i
 
 # Words of two letters and more, or single characters where words are not set apart by spaces.
 _WORD = r"(?u)[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}\b"
+_OTHER = "\0"  # no word
 _REMEMBERED = 4096  # vectors of texts
 
 
@@ -38,6 +39,9 @@ def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:
     known = sorted(set(stems([query])[0]) & set().union(*corpus))
     if not known:
         return [0.0] * len(texts)
+    # Of words that are not asked for, the number alone matters: one word for all makes the index small.
+    asked = dict(zip(known, known, strict=True))
+    corpus = [[asked.get(word, _OTHER) for word in text] for text in corpus]
     index = bm25s.BM25()
     index.index(corpus, show_progress=False)
     return [float(score) for score in index.get_scores(known)]
