@@ -38,7 +38,7 @@ class Checkpoints(Protocol):
         """Fingerprints of the threads that are kept; None where looking for them is not cheap."""
         ...
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Give back what is open."""
         ...
 
@@ -109,7 +109,7 @@ class _SqliteFiles:
         """As `Checkpoints.leftovers`."""
         return {path.stem for path in self._folder.glob("*/*.sqlite")}
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Nothing is left open."""
 
     def _path(self, thread: str) -> Path:
@@ -161,7 +161,7 @@ class _Postgres:
         """As `Checkpoints.leftovers`."""
         return None
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Give the connections back."""
         if self._pool is not None:
             await self._pool.close()

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mhm_langgraph import SettingsError, Usage
 from mhm_langgraph.batch.jobs import Job, digest, read_jobs
-from mhm_langgraph.batch.results import ResultsFile
+from mhm_langgraph.batch.results import ResultsFile, can_go_on
 from mhm_langgraph.state import add_usage, no_usage
 
-__all__ = ["Done", "Scan", "check_manifest", "done_jobs", "locked", "scan_jobs"]
+__all__ = ["Done", "Scan", "check_manifest", "done_jobs", "locked", "scan_jobs", "write_manifest"]
 
 _VERSION = 1
 
@@ -50,7 +48,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_manifest(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write down what a batch is begun with, or compare with what it was begun with.
+    """Compare with what a batch was begun with; one that is not begun yet may be anything.
 
     Args:
         path: The manifest.
@@ -59,12 +57,9 @@ def check_manifest(path: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         SettingsError: A setting differs: results of two kinds would stand in one file.
     """
-    told = {"version": _VERSION, **settings}
     if not path.exists():
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
         return
+    told = _manifest(settings)
     known = json.loads(path.read_text(encoding="utf-8"))
     for name in dict.fromkeys([*known, *told]):
         if known.get(name) != told.get(name):
@@ -72,6 +67,22 @@ def check_manifest(path: Path, settings: Mapping[str, Any]) -> None:
                 f"{path.parent} was begun with {name}={known.get(name)!r}, not {told.get(name)!r}: go on "
                 "with that, or name another --out."
             )
+
+
+def write_manifest(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write down what a batch is begun with, at one stroke.
+
+    Args:
+        path: The manifest.
+        settings: Plain values by name.
+    """
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(_manifest(settings), indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _manifest(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {"version": _VERSION, **settings}
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ class Done:
         threads: Digests of their threads, in the same order.
         failed: How many of them failed.
         usage: What they have cost.
-        last: The threads of the rows written last.
+        last: The threads of the rows written last, of jobs that do not go on.
     """
 
     ids: Any
@@ -102,7 +113,9 @@ class Done:
             SettingsError: The row is of a job that asked something else.
         """
         wanted = digest(job.id)
-        at = int(np.searchsorted(self.ids, np.uint64(wanted)))
+        at = int(
+            self.ids.searchsorted(self.ids.dtype.type(wanted))
+        )  # as it is: a signed one would be rounded
         if at == len(self.ids) or self.ids[at] != wanted:
             return False
         if self.threads[at] != digest(job.thread):
@@ -118,18 +131,21 @@ def done_jobs(results: ResultsFile, last: int) -> Done:
 
     Args:
         results: The file.
-        last: How many of the last rows to remember by name.
+        last: How many threads to remember by name.
 
     Returns:
         The jobs done, failures included.
     """
+    import numpy as np  # slow to import, and other commands do without
+
     ids, threads, failed, usage, names = array("Q"), array("Q"), 0, no_usage(), deque[str](maxlen=last)
     for row in results.summaries():
         ids.append(digest(row["id"]))
         threads.append(digest(row["thread"]))
         failed += row["error"] is not None
         usage = add_usage(usage, row["usage"])
-        names.append(row["thread"])
+        if not can_go_on(row["error"]):
+            names.append(row["thread"])
     numbers = np.frombuffer(ids, np.uint64)
     order = np.argsort(numbers)
     return Done(numbers[order], np.frombuffer(threads, np.uint64)[order], failed, usage, tuple(names))
@@ -161,6 +177,8 @@ def scan_jobs(path: Path, done: Done) -> Scan:
     Raises:
         SettingsError: Two jobs have one id, a row has none, or a job that has its row was changed.
     """
+    import numpy as np
+
     ids, found = array("Q"), 0
     for job in read_jobs(path):
         ids.append(digest(job.id))

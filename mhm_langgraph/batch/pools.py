@@ -56,4 +56,4 @@ class Local:
         try:
             yield Pool(gate, [[worker.run] * work.concurrency])
         finally:
-            await worker.checkpoints.close()
+            await worker.checkpoints.aclose()

@@ -6,14 +6,14 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from mhm_langgraph import MHMError, SettingsError, Usage
 from mhm_langgraph.batch.checkpoints import Checkpoints, open_checkpoints
-from mhm_langgraph.batch.folder import Done, check_manifest, done_jobs, locked, scan_jobs
+from mhm_langgraph.batch.folder import Done, check_manifest, done_jobs, locked, scan_jobs, write_manifest
 from mhm_langgraph.batch.gate import OpenGate
 from mhm_langgraph.batch.jobs import Job, read_jobs
 from mhm_langgraph.batch.limits import Limits
@@ -124,30 +124,25 @@ async def arun_batch(
     store = str((out / "checkpoints").resolve() if checkpoints is None else checkpoints)
     work = Work(model, settings, root.resolve(), store, concurrency, limits.tokens_per_minute is not None)
     Worker(work, OpenGate(limits, no_usage()))  # what is wrong is found before anything is made
-    with locked(out):
-        check_manifest(out / "manifest.json", _manifest(model, settings, checkpoints))
-        results = ResultsFile(out / "results.jsonl")
-        try:
-            if retry_failed:
-                results.drop(lambda row: row["error"] is not None)
-            done = done_jobs(results, GROUP)
-            scan = scan_jobs(jobs, done)
-            kept = open_checkpoints(store, concurrency)
+    manifest, told = out / "manifest.json", _manifest(model, settings, checkpoints)
+    with locked(out), closing(ResultsFile(out / "results.jsonl")) as results:
+        check_manifest(manifest, told)
+        if retry_failed:
+            results.drop(lambda row: row["error"] is not None)
+        done = done_jobs(results, GROUP)
+        scan = scan_jobs(jobs, done)
+        write_manifest(manifest, told)
+        async with aclosing(open_checkpoints(store, concurrency)) as kept:
             await kept.prepare()
-            try:
-                if not keep_threads:
-                    await _sweep(kept, results, done)
-                async with engine.pool(work, limits, done.usage) as pool:
-                    recorder = Recorder(results, kept, pool.gate, limits, scan, done, keep_threads, watch)
-                    with _interruptible(recorder), _plain_errors():
-                        await _drive(pool, _Feed(jobs, done, scan.total), recorder)
-                    progress = await recorder.progress()
-            finally:
-                await kept.close()
-            if parquet:
-                await asyncio.to_thread(write_parquet, results, out / "results.parquet")
-        finally:
-            results.close()
+            if not keep_threads:
+                await _sweep(kept, results, done)
+            async with engine.pool(work, limits, done.usage) as pool:
+                recorder = Recorder(results, kept, pool.gate, limits, scan, done, keep_threads, watch)
+                with _interruptible(recorder), _plain_errors():
+                    await _drive(pool, _Feed(jobs, done, scan.total), recorder)
+                progress = await recorder.progress()
+        if parquet:
+            await asyncio.to_thread(write_parquet, results, out / "results.parquet")
     return progress
 
 
@@ -241,7 +236,8 @@ def _interruptible(recorder: Recorder) -> Iterator[None]:
         closing.add(loop.create_task(recorder.stop("interrupted: the same command goes on.")))
 
     for each in signals:
-        loop.add_signal_handler(each, stop)
+        with suppress(NotImplementedError):  # Windows: there Ctrl-C is as good as a kill
+            loop.add_signal_handler(each, stop)
     try:
         yield
     finally:
