@@ -20,12 +20,13 @@ _PAUSE = 10.0
 """Seconds between lines where there is no terminal: a log of a day's run is to stay readable."""
 
 
-def progress_line(progress: batch.Progress, *, priced: bool = False) -> str:
+def progress_line(progress: batch.Progress, *, priced: bool = False, ended: bool = False) -> str:
     """How a batch stands, in one line.
 
     Args:
         progress: How it stands.
         priced: Whether to tell the cost.
+        ended: Whether this is the run's last line.
 
     Returns:
         The line.
@@ -38,13 +39,14 @@ def progress_line(progress: batch.Progress, *, priced: bool = False) -> str:
     """
     failed = progress.failed + progress.failed_before
     tokens = progress.usage["input_tokens"] + progress.usage["output_tokens"]
-    left = progress.seconds_left
+    left = progress.seconds_left if progress.left and not ended else None
     parts = [
         f"{progress.before + progress.ended:,} of {progress.total:,} documents",
         *([f"{failed:,} failed"] if failed else []),
         f"{tokens:,} tokens",
         *([f"cost {progress.cost:,.2f}"] if priced else []),
-        *([f"{duration(left)} left"] if left and progress.left else []),
+        *([f"{duration(left)} left"] if left is not None else []),
+        *([f"in {duration(progress.seconds)}"] if ended else []),
     ]
     return ", ".join(parts)
 
@@ -78,8 +80,7 @@ class Meter:
         if self._bar is not None:
             self._bar.stop()
         if self._progress is not None:
-            line = progress_line(self._progress, priced=self._priced)
-            self._say(f"{line}, in {duration(self._progress.seconds)}.")
+            self._say(f"{progress_line(self._progress, priced=self._priced, ended=True)}.")
 
     def show(self, progress: batch.Progress) -> None:
         """Take in how the batch stands."""
