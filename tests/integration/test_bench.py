@@ -23,7 +23,7 @@ import pytest
 from mhm_langgraph import ReaderError, SettingsError, cli
 from mhm_langgraph.evaluation import Sample, Trajectory
 from mhm_langgraph.evaluation.folder import BenchFolder, Key, key_of, read_bench, read_trajectories
-from mhm_langgraph.evaluation.methods import Trial, resolve_methods
+from mhm_langgraph.evaluation.methods import METHODS, Trial, resolve_methods
 from mhm_langgraph.evaluation.processes import share_of
 from mhm_langgraph.evaluation.runner import Bench, run_bench
 from mhm_langgraph.testing import ScriptedReader
@@ -159,6 +159,24 @@ def test_each_run_has_its_own_seed_of_sampling(bench: Run, server: ModelServer) 
     seeds = Counter(asked.body["seed"] for asked in server.journal)
     assert seeds == {5: len(server.journal) // 2, 6: len(server.journal) // 2}
     assert {(asked.body["temperature"], asked.body["top_p"]) for asked in server.journal} == {(0.7, 0.95)}
+
+
+def test_every_method_on_a_model_behind_http(bench: Run, server: ModelServer, tmp_path: Path) -> None:
+    asked = ["ruler-hqa", *SMALL, *model(server), "--samples", "1", "--methods", ",".join(METHODS)]
+    done = bench(*asked, "--window", "4096")
+    assert done.code == 0, done.err
+    found = {one.method: one for one in read_trajectories(tmp_path / "out")}
+    assert found.keys() == set(METHODS)
+    steps = len(found["mhm-lru"].updates)
+    calls = {name: one.usage["calls"] for name, one in found.items()}
+    assert calls == {
+        **dict.fromkeys(("mhm-lru", "memagent", "mhm-random", "mhm-concur", "remem"), steps + 1),
+        "mhm-relevance": 2 * steps + 1,
+        "llm": 1,
+        "closed-book": 1,
+    }
+    assert len(server.journal) == sum(calls.values())
+    assert {asked.body["max_completion_tokens"] for asked in server.journal} >= {50, 100 + 64, 1024}
 
 
 @pytest.mark.parametrize("name", ["extractive", "simulation:forget=0.2,copy=0"])
