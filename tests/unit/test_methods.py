@@ -120,7 +120,9 @@ async def test_the_whole_memory_has_the_same_size_whatever_the_method(name: str,
 
     class Watching(ScriptedReader):
         def update(self, request: UpdateRequest) -> Any:
-            seen.append(len(request.heads) * request.head_tokens)
+            called_back = list(request.recalled or [""]) if name == "remem" else []
+            assert all(utf8_tokens(text) <= request.head_tokens for text in called_back)
+            seen.append((len(request.heads) + len(called_back)) * request.head_tokens)
             return super().update(request)
 
     for method in resolve_methods([name]):
@@ -219,6 +221,15 @@ def test_the_earlier_memory_with_the_rarer_words_is_found() -> None:
     assert earlier.best("Which captain?", other_than="the lamp of the ship") == "the captain"
     assert earlier.best("Which captain?", other_than="the captain") == ""
     assert earlier.best("whales", other_than="") == ""
+
+
+async def test_another_reader_is_shown_what_is_called_back_as_the_loop_shows_it(sample: Sample) -> None:
+    notes = iter(["the lamp of the keeper", *(f"nothing {number}" for number in range(99))])
+    reader = ScriptedReader(update=lambda request: next(notes))
+    one = await run("remem", sample, reader)
+    assert [request.recalled for request in reader.updates[:3]] == [[], [], ["the lamp of the keeper"]]
+    assert {len(request.heads) for request in reader.updates} == {1}
+    assert reader.answers[0].recalled == list(one.recalled) == ["the lamp of the keeper"]
 
 
 # mhm-concur

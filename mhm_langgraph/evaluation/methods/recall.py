@@ -51,7 +51,7 @@ class RecallReader(AsyncReader):
     """Rewrites one memory, with an earlier version of it in sight.
 
     A chat model writes the query for the next step with the memory, in one call. For another reader the
-    query is the question, and the earlier memory stands beside the memory as a head that is not rewritten.
+    query is the question, and the earlier memory is shown as the loop's own recall shows what it finds.
 
     Args:
         reader: What reads.
@@ -63,6 +63,10 @@ class RecallReader(AsyncReader):
         self._reader, self._earlier = reader, EarlierMemories()
         self.recalled = ""
 
+    @property
+    def _shown(self) -> list[str]:
+        return [self.recalled] if self.recalled else []
+
     async def aupdate(self, request: UpdateRequest) -> Reply:
         """Rewrite the memory, as `Reader.aupdate`."""
         memory = request.heads[request.head]
@@ -70,15 +74,14 @@ class RecallReader(AsyncReader):
             reply, query = await self._ask(self._reader, request)
         else:
             query = request.question or ""
-            beside = replace(request, heads=[memory, self.recalled], head=0)
-            reply = await self._reader.aupdate(beside)
+            reply = await self._reader.aupdate(replace(request, recalled=self._shown))
         self._recall(query, reply.text or memory, request)
         return reply
 
     async def aanswer(self, request: AnswerRequest) -> Reply:
         """Answer from the memory and what was called back last, as `Reader.aanswer`."""
         if not isinstance(self._reader, ChatReader):
-            return await self._reader.aanswer(replace(request, heads=[*request.heads, self.recalled]))
+            return await self._reader.aanswer(replace(request, recalled=self._shown))
         messages = RECALL_ANSWER.format_messages(
             question=SHIELD.shield(request.question),
             memory=SHIELD.plain(request.heads),
