@@ -30,14 +30,10 @@ _BENCHES: dict[str, tuple[str, str]] = {
 }
 
 
-def run(name: str, asked: argparse.Namespace) -> Path:
-    """Run one bench, or what is missing of it.
-
-    Returns:
-        Its folder.
-    """
+def run(name: str, asked: argparse.Namespace) -> None:
+    """Run one bench, or what is missing of it."""
     task, lengths = _BENCHES[name]
-    folder: Path = asked.work / asked.reader.partition(":")[0] / name
+    folder = _folder(name, asked)
     methods = "heads-fixed-total" if name == "heads" else asked.methods
     options = ["--methods", methods, "--lengths", lengths, "--samples", str(asked.samples)]
     options += ["--data", str(asked.data)] if asked.data else []
@@ -45,6 +41,10 @@ def run(name: str, asked: argparse.Namespace) -> Path:
     command = ["bench", task, "--model", asked.reader, *options, "--out", str(folder)]
     # A process of its own, so that its folder holds the command that would do the same by hand.
     subprocess.run([sys.executable, "-m", "mhm_langgraph.cli", *command], check=True)
+
+
+def _folder(name: str, asked: argparse.Namespace) -> Path:
+    folder: Path = asked.work / asked.reader.partition(":")[0] / name
     return folder
 
 
@@ -60,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path(".bench"), help="folder of the trajectories")
     parser.add_argument("--results", type=Path, default=_RESULTS, help="folder of the reports")
     asked = parser.parse_args(argv)
-    folders = [run(name, asked) for name in asked.only]
+    for name in asked.only:
+        run(name, asked)
+    # Of all that is there, also from earlier.
+    folders = [folder for name in _BENCHES if (folder := _folder(name, asked)).exists()]
     out = asked.results / asked.reader.partition(":")[0]
     write_report(read_sections(folders), out)
     for folder in folders:
