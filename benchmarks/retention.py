@@ -47,6 +47,8 @@ def markdown(points: Sequence[Point], graph: Sequence[dict[str, Any]], measured:
         f"- rates: forget {Rates.forget:g} a rewrite; copy as stated; chunks of {CHUNK_TOKENS:,} tokens",
         "",
     ]
+    missed = sum(not point.interval[0] <= point.expected <= point.interval[1] for point in points)
+    lines += [f"Of {len(points)} intervals of 95%, {missed} miss what is expected.", ""]
     for copy in COPIES:
         lines += [
             f"## {setting(copy)}",
