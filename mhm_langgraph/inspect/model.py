@@ -97,6 +97,7 @@ class Timeline:
         steps: How many steps the thread had taken there.
         updates: What happened to the heads, in order.
         runs: The runs that did it, in order.
+        skipped: Steps whose chunk held nothing for the question (`update_gate`): no head changed.
     """
 
     thread_id: str
@@ -106,11 +107,12 @@ class Timeline:
     steps: int
     updates: tuple[Update, ...]
     runs: tuple[Run, ...]
+    skipped: int = 0
 
     @property
     def missing(self) -> int:
-        """Steps of which no update is stored, as under `durability="exit"`."""
-        return self.steps - len({update.step for update in self.updates if not update.by_hand})
+        """Steps of which nothing is stored, as under `durability="exit"`."""
+        return self.steps - self.skipped - len({one.step for one in self.updates if not one.by_hand})
 
     @property
     def sources(self) -> list[str | None]:
@@ -148,6 +150,7 @@ class Timeline:
             "checkpoint_id": self.checkpoint_id,
             "steps": self.steps,
             "missing": self.missing,
+            "skipped": self.skipped,
             "heads": list(self.heads),
             "runs": [{**vars(run), "sources": list(run.sources)} for run in self.runs],
             "updates": [update.as_dict() for update in self.updates],

@@ -58,11 +58,14 @@ def memory_timeline(
     runs, belongs = _runs(branch.moments)
     tip = branch.moments[-1]
     start = replace(tip, heads=(), step=0)
-    updates = [
-        update
-        for (before, after), run in zip(pairwise([start, *branch.moments]), belongs, strict=True)
-        for update in sorted(_updates(before, after, run, branch), key=lambda update: update.step)
-    ]
+    updates: list[Update] = []
+    skipped = 0
+    for (before, after), run in zip(pairwise([start, *branch.moments]), belongs, strict=True):
+        found = sorted(_updates(before, after, run, branch), key=lambda update: update.step)
+        updates += found
+        # Where all steps of a turn or a round are stored, one without an update was given back.
+        if after.step - before.step == max(1, len(after.round)):
+            skipped += after.step - before.step - len({each.step for each in found if not each.by_hand})
     return Timeline(
         thread_id=str(thread_id),
         checkpoint_ns=branch.checkpoint_ns,
@@ -71,6 +74,7 @@ def memory_timeline(
         steps=tip.step,
         updates=tuple(updates),
         runs=tuple(runs),
+        skipped=skipped,
     )
 
 

@@ -63,6 +63,8 @@ def _title(timeline: Timeline) -> Text:
     told = [f"{number:,} {name}{'' if number == 1 else 's'}" for number, name in counts]
     if timeline.missing:
         told.append(f"{timeline.missing:,} of the steps not stored")
+    if timeline.skipped:
+        told.append(f"{timeline.skipped:,} of the steps changed no head")
     where = f" in {timeline.checkpoint_ns}" if timeline.checkpoint_ns else ""
     name = one_line(f"Thread {timeline.thread_id}{where}")
     return Text.assemble((name, "bold"), f": {', '.join(told)}")

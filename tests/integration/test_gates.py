@@ -200,3 +200,4 @@ async def test_runs_with_gates_resume_fork_and_rewind(kind: str, tmp_path: Any) 
                 (5, 1),
             ]
             assert told.runs[0].finished
+            assert (told.skipped, told.missing) == (1, 0)
