@@ -78,7 +78,7 @@ class OpenGate:
 
     def __init__(self, limits: Limits, usage: Usage) -> None:
         self._limits = limits
-        self._settled, self._running, self._begun = usage, dict[str, Usage](), dict[str, int]()
+        self._total, self._running, self._begun = usage, dict[str, Usage](), dict[str, int]()
         self._rates = [
             _rate(limits.requests_per_minute),
             _rate(limits.tokens_per_minute),
@@ -89,7 +89,9 @@ class OpenGate:
 
     async def begin(self, thread: str, usage: Usage) -> int:
         """As `Gate.begin`."""
+        self._count(self._running.pop(thread, no_usage()), -1)
         self._running[thread] = usage
+        self._count(usage)
         self._begun[thread] = self._begun.get(thread, 0) + 1
         return self._begun[thread]
 
@@ -104,12 +106,13 @@ class OpenGate:
     async def spend(self, thread: str, usage: Usage) -> None:
         """As `Gate.spend`."""
         self._running[thread] = add_usage(self._running.get(thread, no_usage()), usage)
+        self._count(usage)
 
     async def settle(self, thread: str, usage: Usage) -> None:
         """As `Gate.settle`."""
-        self._running.pop(thread, None)
+        self._count(self._running.pop(thread, no_usage()), -1)
+        self._count(usage)
         self._begun.pop(thread, None)
-        self._settled = add_usage(self._settled, usage)
 
     async def close(self, reason: str) -> None:
         """As `Gate.close`; the first reason stands."""
@@ -118,17 +121,19 @@ class OpenGate:
 
     async def state(self) -> GateState:
         """As `Gate.state`."""
-        return GateState(self._usage(), self._reason)
+        return GateState(self._total, self._reason)
 
-    def _usage(self) -> Usage:
-        total = self._settled
-        for usage in self._running.values():
-            total = add_usage(total, usage)
-        return total
+    def _count(self, usage: Usage, sign: int = 1) -> None:
+        """Add to the total, which every call looks at: a sum over all jobs under way would take too long."""
+        self._total = Usage(
+            input_tokens=self._total["input_tokens"] + sign * usage["input_tokens"],
+            output_tokens=self._total["output_tokens"] + sign * usage["output_tokens"],
+            calls=self._total["calls"] + sign * usage["calls"],
+        )
 
     def _look(self) -> None:
         """Close at a ceiling."""
-        if not self._closed.is_set() and (reason := self._limits.spent(self._usage())):
+        if not self._closed.is_set() and (reason := self._limits.spent(self._total)):
             self._reason = reason
             self._closed.set()
 

@@ -115,7 +115,7 @@ class Worker:
         except Exception as failure:
             if is_store_failure(failure):
                 raise
-            error = f"{type(failure).__name__}: {_told(failure)}"
+            error = _told(failure)
         return (await graph.aget_state(config)).values, error
 
     def _widen(self) -> None:
@@ -140,9 +140,12 @@ def _graph(work: Work, gate: Gate) -> MHMGraph:
 
 
 def _told(failure: Exception) -> str:
-    """Why a job failed. A reader's error speaks of `invoke`, which a batch's user does not call."""
-    text = redact(str(failure)) if isinstance(failure, MHMError) else told(failure)
-    return text.partition(" What was read before is kept:")[0]
+    """Why a job failed: the kind of error, and a sentence without secrets."""
+    if not isinstance(failure, MHMError):
+        return told(failure)
+    # A reader's error goes on to speak of `invoke`, which a batch's user does not call.
+    sentence = redact(str(failure)).partition(" What was read before is kept:")[0]
+    return f"{type(failure).__name__}: {sentence}"
 
 
 def _row(job: Job, values: Mapping[str, Any], seconds: float, error: str | None) -> ResultRow:
