@@ -138,7 +138,7 @@ def _reported(asked: Asked) -> int:
     except OSError as error:
         return fail(FAILED, f"--out {asked.out} failed: {error}.")
     except KeyboardInterrupt:
-        return fail(INTERRUPTED, "stopped before the bench began.")
+        return fail(INTERRUPTED, "stopped. The same command goes on.")
 
 
 def _run(asked: Asked) -> int:
@@ -175,11 +175,13 @@ async def _until_stopped(plan: Bench, folder: BenchFolder, watch: BenchWatch) ->
 
 def _share_out(asked: Asked, folder: BenchFolder, watch: BenchWatch) -> None:
     """Run the bench in several processes; Ctrl-C and SIGTERM end them all."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run_in_processes(partial(_plan, asked), asked.processes, folder, watch.take)
     except KeyboardInterrupt:
         _stopped(watch)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stopped(watch: BenchWatch) -> NoReturn:
