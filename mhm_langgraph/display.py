@@ -98,6 +98,8 @@ def event_line(event: Mapping[str, Any]) -> str:
     if unsupported := event.get("unsupported"):
         notes.append(f"{_count(len(unsupported), 'sentence')} unsupported")
     notes += [_GATES[event["gated"]]] if event.get("gated") else []
+    if recalled := event.get("recalled"):
+        notes.append(f"{_count(len(recalled), 'text')} recalled")
     if event["type"] == "answered":
         return ", ".join([f"step {event['step']}: answered by {event['reader']}", *notes])
     if event["type"] != "head_updated":

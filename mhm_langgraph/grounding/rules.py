@@ -28,7 +28,6 @@ __all__ = [
 
 _WRAPPED = 45  # characters of a line that was broken to fit a page, at least
 _ITEM = re.compile(r"[^\S\n]*(?:[-*•‣·–—>]|\(?\d{1,3}[.)]|\(?[a-z][.)]|#{1,6}|\|)(?:[^\S\n]+|$)")
-_LINE_END = re.compile(r"[.!?:;。！？][\"'”’»)\]*_]*\s*$")
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,7 @@ def _lines(text: str) -> Iterator[str]:
         held += line
         bare = line.rstrip()
         wrapped = len(bare) >= _WRAPPED or following[:1].islower()
-        if not wrapped or _LINE_END.search(bare) or not following.strip() or _ITEM.match(following):
+        if not wrapped or not following.strip() or _ITEM.match(following):
             yield held
             held = ""
     if held:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 import Stemmer
@@ -65,7 +66,7 @@ def _stems(text: str) -> tuple[str, ...]:
         return_ids=False,
         show_progress=False,
     )
-    return tuple(tokens)
+    return tuple(map(intern, tokens))  # texts share most of their words
 
 
 def by_embeddings(embeddings: Embeddings) -> Ranking:

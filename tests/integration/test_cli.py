@@ -463,3 +463,32 @@ for package in ("rich", "typer"):
     codes += main()
 sys.exit(codes)
 """
+
+
+# What goes beyond the paper
+
+
+def test_recall_answers_from_what_the_heads_have_lost(mhm: Mhm, book: str) -> None:
+    reader = ScriptedReader(
+        update=lambda request: request.chunk.strip(), answer=lambda request: "".join(request.recalled)
+    )
+    small = ("--heads", "1", "--chunk-tokens", "10", "--head-tokens", "40")
+    assert mhm(book, "-q", QUESTION, *small, reader=reader).out == "\n"
+    done = mhm(
+        book, "-q", QUESTION, *small, "--recall", "1", "--recall-tokens", "30", "--verbose", reader=reader
+    )
+    assert "doubloon" in done.out
+    assert ", 1 text recalled" in done.err
+    mhm(book, "-q", QUESTION, *small, "--recall", "1", "--recall-updates", reader=reader)
+    assert any(request.recalled for request in reader.updates)
+    assert_refused(mhm(book, "--recall", "65"), "recall=65", "64")
+
+
+def test_grounding_tells_of_what_the_text_does_not_say(mhm: Mhm, book: str) -> None:
+    reader = ScriptedReader(update="Ahab nailed it. Flask nailed 99 ducats.")
+    options = ("-q", QUESTION, *SMALL, "--grounding", "reject", "--grounding-rule", "names", "--verbose")
+    done = mhm(book, *options, "--json", reader=reader)
+    assert {head["text"] for head in done.json["heads"]} == {"Ahab nailed it."}
+    assert ", 1 sentence unsupported" in done.err
+    assert "6 sentences of replies not supported by the text." in done.err
+    assert_refused(mhm(book, "--grounding", "drop"), "grounding='drop'", "'reject'")

@@ -448,3 +448,32 @@ def test_a_window_too_small_for_recalled_texts_is_told_before_the_first_call() -
     create_mhm_agent(model(), **options).invoke(ASKED)
     with pytest.raises(BudgetError, match="1000 for recalled texts"):
         create_mhm_agent(model(), **options, recall=2, recall_tokens=1000).invoke(ASKED)
+
+
+@pytest.mark.parametrize("checkpointer", [None, True])
+async def test_a_host_that_failed_goes_on_with_the_archive_of_its_memory(
+    memory: Memory, checkpointer: Any
+) -> None:
+    def built(step: int) -> Callable[[Any], Any]:
+        def update(request: Any) -> str:
+            if request.step == step:
+                raise RuntimeError("the model is gone")
+            return noted(request)
+
+        def build(saver: Any) -> Any:
+            reader = ScriptedReader(update=update, answer=lambda request: " ".join(request.recalled))
+            sub = create_mhm_agent(reader, heads=1, chunk_tokens=10, recall=8, checkpointer=checkpointer)
+            return _host(sub, "node").compile(checkpointer=saver)
+
+        return build
+
+    thread = memory.thread()
+    async with memory.opened(built(4)) as driver:
+        with pytest.raises(ReaderError):
+            await driver.invoke(ASKED, thread)
+    async with memory.opened(built(-1)) as driver:
+        assert recalled(await driver.invoke(None, thread)) == sorted(ALL[:-1])
+    if checkpointer:  # the memory lasts over the host's runs
+        async with memory.opened(built(-1)) as driver:
+            await driver.update(thread, {"document": None}, as_node="memory")
+            assert recalled(await driver.invoke({"question": QUESTION}, thread)) == sorted(ALL[:-1])
