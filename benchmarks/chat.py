@@ -150,7 +150,7 @@ def run_talk(
 ) -> None:
     """One conversation with one memory; what is found goes into the result."""
     costs = Costs()
-    listener = Listener()
+    listener = Listener(reply="Noted.") if setting.filler == "sentence" else Listener()
     memory = middleware(method, model.model_copy(update={"callbacks": [costs]}), setting)
     agent = create_agent(listener, middleware=[memory], checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": str(number)}}
@@ -217,7 +217,7 @@ def local_settings(conversations: int) -> Iterator[list[Setting]]:
 
     from mhm_langgraph.local import serve_local
 
-    with serve_local(slots=1) as server:
+    with serve_local(slots=1, threads=1) as server:  # two threads wait for each other on a busy machine
 
         def real(talk: Talk, seed: str) -> BaseChatModel:
             return ChatOpenAI(
@@ -233,14 +233,14 @@ def local_settings(conversations: int) -> Iterator[list[Setting]]:
 
         sizes: Any = {
             "memory": 512,
-            "trigger": 1200,
+            "trigger": 2000,
             "keep": 10,
             "conversations": conversations,
             "filler": "sentence",
             "model": real,
         }
         yield [
-            Setting(name="one short instruction", compact=True, methods=(_HEADS, _ONE, _UNTRIMMED), **sizes),
+            Setting(name="one short instruction", compact=True, methods=(_HEADS, _UNTRIMMED), **sizes),
         ]
 
 

@@ -26,6 +26,9 @@ _SUMMARY = "Here is a summary of the conversation to date:"  # how Summarization
 class Listener(BaseChatModel):
     """The agent's model: it says the same each time, and remembers what it was shown last."""
 
+    reply: str = "Thank you for telling me, I will keep that in mind."
+    """What it says."""
+
     _shown: str = PrivateAttr(default="")
     _tokens: int = PrivateAttr(default=0)
 
@@ -46,7 +49,7 @@ class Listener(BaseChatModel):
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         self._shown = "\n".join(message.text for message in messages)
         self._tokens += utf8_tokens(self._shown)
-        return _said("Thank you for telling me, I will keep that in mind.")
+        return _said(self.reply)
 
 
 def _said(text: str, prompt: str | None = None) -> ChatResult:

@@ -212,7 +212,7 @@ def _texts(kind: str) -> tuple[str, ...]:
     if kind == "paragraph":
         return tuple(text for text in paragraphs if 200 < len(text) < 800)
     found = (" ".join(sentence.split()) for text in paragraphs for sentence in sentences(text))
-    return tuple(sentence for sentence in found if 60 < len(sentence) < 160)
+    return tuple(sentence for sentence in found if 50 < len(sentence) < 100)
 
 
 def data_folder() -> Path:

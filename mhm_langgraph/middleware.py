@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, cast
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.runtime import Runtime
 
 from mhm_langgraph.chat.memorizer import Memorized, create_memorizer, unseen
 from mhm_langgraph.chat.node import state_update
-from mhm_langgraph.chat.prompts import memory_text, with_memory
-from mhm_langgraph.chat.state import ChatMemory, write_memory
+from mhm_langgraph.chat.prompts import with_memory
+from mhm_langgraph.chat.state import Archive, ChatMemory, write_memory
 from mhm_langgraph.errors import SettingsError
 from mhm_langgraph.events import tell
 from mhm_langgraph.readers import Prompts, Reader
@@ -33,6 +34,8 @@ class _AgentMemoryState(AgentState[Any]):
 
     chat_memory: NotRequired[Annotated[ChatMemory, PrivateStateAttr, write_memory]]
     """What is kept of the messages that are no longer shown."""
+    chat_archive: NotRequired[Annotated[Archive, PrivateStateAttr]]
+    """With recall: what heads held and lost, by key."""
 
 
 class MultiHeadMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -63,6 +66,11 @@ class MultiHeadMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         pin_first: Whether the user's first message stays in the conversation for ever.
         keep_history: Whether messages that were read stay in the state, for a page to show, and are only
             hidden from the model. The state then grows with the conversation.
+        recall: How many overwritten texts are shown with the heads: those that bear most on the user's last
+            message. They are kept in the agent's state, each once.
+        recall_tokens: Size of them together, in tokens.
+        recall_ranking: `"bm25"`, a LangChain embedding model, or a function from a question and texts to a
+            score for each.
         base_url: Address of an OpenAI-compatible server, for `"openai:NAME"`.
         call_timeout: Seconds that a memory call may take, as for `create_mhm_agent`.
         max_retries: How often a memory call is made again after a failure that passes by itself. The next
@@ -100,6 +108,9 @@ class MultiHeadMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         chunk_tokens: int = 8000,
         pin_first: bool = False,
         keep_history: bool = False,
+        recall: int = 0,
+        recall_tokens: int = 1024,
+        recall_ranking: Any = "bm25",
         base_url: str | None = None,
         call_timeout: float = 60.0,
         max_retries: int = 1,
@@ -115,6 +126,9 @@ class MultiHeadMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
             trigger=trigger,
             keep=keep,
             pin_first=pin_first,
+            recall=recall,
+            recall_tokens=recall_tokens,
+            recall_ranking=recall_ranking,
             prompts=prompts,
             token_counter=token_counter,
             base_url=base_url,
@@ -146,7 +160,9 @@ class MultiHeadMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`, async."""
-        return await handler(self._shown(request))
+        if not self._memorizer.settings.recall:
+            return await handler(self._shown(request))
+        return await handler(await asyncio.to_thread(self._shown, request))  # ranking takes its time
 
     def _update(self, state: Any, runtime: Runtime[Any], done: Memorized) -> dict[str, Any] | None:
         """Memory and messages change together, or neither does."""
@@ -154,17 +170,18 @@ class MultiHeadMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
             tell(event)
         keep = self._keep_history or not _lasts(runtime)
         update = state_update(state["messages"], _memory(state), done, keep_history=keep)
-        named = {"memory": "chat_memory", "messages": "messages"}
+        named = {"memory": "chat_memory", "messages": "messages", "archive": "chat_archive"}
         return {named[key]: value for key, value in update.items()} or None
 
     def _shown(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        memory = _memory(request.state)
-        part = memory_text(memory, self._memorizer.prompts)
+        memory, archive = _memory(request.state), cast(Any, request.state).get("chat_archive") or {}
+        rest = unseen(request.messages, memory)
+        part = self._memorizer.shown(rest, memory, archive)
         if not part:
             return request
         return request.override(
             system_message=with_memory(request.system_message, part),
-            messages=unseen(request.messages, memory),
+            messages=rest,
         )
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Sequence
+from collections import ChainMap
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.errors import GraphBubbleUp
 
 from mhm_langgraph.chat.messages import Portion, portions, readable
-from mhm_langgraph.chat.prompts import resolve_chat_prompts
+from mhm_langgraph.chat.prompts import memory_text, resolve_chat_prompts
 from mhm_langgraph.chat.sizes import (
     Counters,
     Keep,
@@ -27,6 +28,7 @@ from mhm_langgraph.errors import ReaderError, SettingsError, shown
 from mhm_langgraph.events import head_updated
 from mhm_langgraph.readers import Load, Prompts, Reader, Reply, UpdateRequest, resolve_reader
 from mhm_langgraph.readers.causes import classify, told
+from mhm_langgraph.recall import Entry, Ranking, Recalled, archived, choose, lineage, resolve_ranking
 from mhm_langgraph.requests import patience
 from mhm_langgraph.results import checked_reply
 from mhm_langgraph.selection import Turn, lru
@@ -45,11 +47,13 @@ class Memorized:
     Args:
         read: The messages that are in memory now, and need not be shown any more.
         write: What is to be written to the memory, None where nothing is.
+        archive: What heads held and lost, by key; none unless recall is on.
         events: What happened, as plain values.
     """
 
     read: tuple[BaseMessage, ...] = ()
     write: MemoryWrite | None = None
+    archive: Mapping[str, Entry] = field(default_factory=dict)
     events: tuple[dict[str, Any], ...] = ()
 
 
@@ -61,6 +65,7 @@ class _Done:
     turns: list[HeadWrite] = field(default_factory=list)
     read: list[BaseMessage] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[dict[str, Entry]] = field(default_factory=list)
     usage: Usage = field(default_factory=no_usage)
     sure: int = 0
 
@@ -78,6 +83,7 @@ class Memorizer:
         keep: How much stays unread.
         pin_first: Whether the user's first message stays.
         counters: The token counters.
+        rank: How overwritten texts are ranked, with recall.
     """
 
     settings: Settings
@@ -88,6 +94,23 @@ class Memorizer:
     keep: Keep
     pin_first: bool
     counters: Counters
+    rank: Ranking
+
+    def shown(self, messages: Sequence[BaseMessage], memory: ChatMemory, archive: Mapping[str, Entry]) -> str:
+        """The memory as a part of the system message, with what is recalled for the user's last message."""
+        question = next((said.text for said in reversed(messages) if isinstance(said, HumanMessage)), "")
+        recalled: list[Recalled] = []
+        if self.settings.recall and archive and question:
+            recalled = choose(
+                question,
+                [head["text"] for head in memory["heads"]],
+                lineage(memory["heads"], archive),
+                number=self.settings.recall,
+                tokens=self.settings.recall_tokens,
+                count=self.counters.text,
+                rank=self.rank,
+            )
+        return memory_text(memory, self.prompts, recalled=[found["text"] for found in recalled])
 
     def read(self, messages: Sequence[BaseMessage], memory: ChatMemory) -> Memorized:
         """Read what is to be read now, if anything. Whatever the model does, it returns."""
@@ -203,8 +226,12 @@ class Memorizer:
             span=portion.span,
             source=None,
         )
+        lost = dict([archived(before, request.head)] if self.settings.recall and before["text"] else [])
+        if lost:
+            turn["archived"] = next(iter(lost))
         done.memory = write_memory(done.memory, MemoryWrite(turns=[turn], read=len(portion.messages)))
         done.turns.append(turn)
+        done.lost.append(lost)
         done.read.extend(portion.messages)
         usage = add_usage(done.memory["usage"], done.usage)
         done.events.append(head_updated(request, reply, turn, before, _READING, usage))
@@ -220,7 +247,12 @@ class Memorizer:
         write = MemoryWrite(heads=len(done.memory["heads"]), usage=done.usage)
         if done.sure:
             write |= MemoryWrite(turns=done.turns[: done.sure], read=len(done.read), mark=messages[-1].id)
-        return Memorized(read=tuple(done.read), write=write, events=(*done.events[: done.sure], *failed))
+        return Memorized(
+            read=tuple(done.read),
+            write=write,
+            archive=dict(ChainMap(*done.lost[: done.sure])),
+            events=(*done.events[: done.sure], *failed),
+        )
 
     def _failed(self, request: UpdateRequest, reason: str, done: _Done) -> dict[str, Any]:
         """The event of a reading that came to nothing; the messages stay, and the next turn tries again."""
@@ -254,6 +286,9 @@ def create_memorizer(
     trigger: Any = ("tokens", 8000),
     keep: Any = ("messages", 20),
     pin_first: bool = False,
+    recall: int = 0,
+    recall_tokens: int = 1024,
+    recall_ranking: Any = "bm25",
     prompts: Any = None,
     token_counter: Any = None,
     base_url: str | None = None,
@@ -276,6 +311,8 @@ def create_memorizer(
             "heads": heads,
             "head_tokens": head_tokens,
             "chunk_tokens": chunk_tokens,
+            "recall": recall,
+            "recall_tokens": recall_tokens,
             "call_timeout": call_timeout,
             "max_retries": max_retries,
         }
@@ -304,6 +341,7 @@ def create_memorizer(
         keep=resolve_keep(keep, window),
         pin_first=pin_first,
         counters=counters,
+        rank=resolve_ranking(recall_ranking),
     )
 
 

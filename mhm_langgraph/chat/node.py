@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from mhm_langgraph.chat.memorizer import Memorized, Memorizer, create_memorizer, unseen
-from mhm_langgraph.chat.prompts import memory_text, with_memory
+from mhm_langgraph.chat.prompts import with_memory
 from mhm_langgraph.chat.state import ChatMemory, MemoryWrite, write_memory
 from mhm_langgraph.errors import SettingsError, shown
 from mhm_langgraph.events import tell
+from mhm_langgraph.recall import Entry
 
 __all__ = ["MemorizedMessages", "MemoryNode", "amemorize_messages", "memorize_messages", "state_update"]
 
@@ -66,7 +68,7 @@ def memorize_messages(
         >>> len(memorize_messages(talk, result.memory, model="extractive", **size).messages)
         4
     """
-    memorizer = create_memorizer(model, **settings)
+    memorizer = _without_recall(model, settings)
     known: ChatMemory = memory or {}
     return _result(messages, known, memorizer.read(unseen(_with_ids(messages), known), known), memorizer)
 
@@ -75,10 +77,19 @@ async def amemorize_messages(
     messages: Sequence[AnyMessage], memory: ChatMemory | None = None, *, model: Any, **settings: Any
 ) -> MemorizedMessages:
     """As `memorize_messages`, async."""
-    memorizer = create_memorizer(model, **settings)
+    memorizer = _without_recall(model, settings)
     known: ChatMemory = memory or {}
     done = await memorizer.aread(unseen(_with_ids(messages), known), known)
     return _result(messages, known, done, memorizer)
+
+
+def _without_recall(model: Any, settings: dict[str, Any]) -> Memorizer:
+    if settings.get("recall"):
+        raise SettingsError(
+            f"recall={shown(settings['recall'])} is not allowed here: it needs a state that keeps what heads "
+            "have lost. Use MemoryNode, or the middleware."
+        )
+    return create_memorizer(model, **settings)
 
 
 def _result(
@@ -106,27 +117,32 @@ def state_update(
         keep_history: Whether messages that were read stay in the state.
 
     Returns:
-        `memory`, the write to it, and `messages`, their removal; neither where nothing was read.
+        `memory`, the write to it, `messages`, their removal, and `archive`; none where nothing was read.
     """
     if done.write is None:
         return {}
     write: MemoryWrite = {**done.write}
+    lost = {"archive": done.archive} if done.archive else {}
     if not done.read:
         return {"memory": write}
     if not keep_history:
-        return {"memory": write, "messages": [RemoveMessage(id=str(message.id)) for message in done.read]}
+        gone = [RemoveMessage(id=str(message.id)) for message in done.read]
+        return {"memory": write, "messages": gone, **lost}
     still_there = {message.id for message in messages}
     seen = [*memory.get("seen", []), *(str(message.id) for message in done.read)]
-    return {"memory": {**write, "seen": [name for name in seen if name in still_there]}}
+    return {"memory": {**write, "seen": [name for name in seen if name in still_there]}, **lost}
 
 
 def shown_messages(
-    messages: Sequence[AnyMessage], memory: ChatMemory, memorizer: Memorizer
+    messages: Sequence[AnyMessage],
+    memory: ChatMemory,
+    memorizer: Memorizer,
+    archive: Mapping[str, Entry] = MappingProxyType({}),
 ) -> list[AnyMessage]:
     """What the model is given: the memory in the system message, and the messages not in it."""
     rest = unseen(messages, memory)
     own = rest.pop(0) if rest and isinstance(rest[0], SystemMessage) else None
-    system = with_memory(own, memory_text(memory, memorizer.prompts))
+    system = with_memory(own, memorizer.shown(rest, memory, archive))
     return [*([system] if system else []), *rest]
 
 
@@ -152,6 +168,7 @@ class MemoryNode(Runnable[Any, dict[str, Any]]):
         model: What reads, as for `create_mhm_agent`.
         messages_key: Where the conversation is in the state.
         memory_key: Where the memory is in the state; its channel has the reducer `write_memory`.
+        archive_key: With recall: where overwritten texts are in the state, as in `MemoryState`.
         output_messages_key: Where to write what the model is to be given; None: nowhere.
         name: The node's name in a trace.
         **settings: Further settings of `MultiHeadMemoryMiddleware`.
@@ -179,6 +196,7 @@ class MemoryNode(Runnable[Any, dict[str, Any]]):
         *,
         messages_key: str = "messages",
         memory_key: str = "chat_memory",
+        archive_key: str = "chat_archive",
         output_messages_key: str | None = None,
         name: str = "memory",
         **settings: Any,
@@ -190,30 +208,46 @@ class MemoryNode(Runnable[Any, dict[str, Any]]):
             )
         self.name = name
         self._messages_key, self._memory_key = messages_key, memory_key
-        self._output_key = output_messages_key
+        self._archive_key, self._output_key = archive_key, output_messages_key
         self._memorizer = create_memorizer(model, **settings)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:
         """Read what is to be read now, if anything."""
-        messages, memory = self._given(input)
-        return self._update(messages, memory, self._memorizer.read(unseen(messages, memory), memory))
+        state = input if isinstance(input, Mapping) else vars(input)
+        messages, memory = self._given(state)
+        return self._update(state, self._memorizer.read(unseen(messages, memory), memory))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:
         """As `invoke`, async."""
-        messages, memory = self._given(input)
-        return self._update(messages, memory, await self._memorizer.aread(unseen(messages, memory), memory))
+        state = input if isinstance(input, Mapping) else vars(input)
+        messages, memory = self._given(state)
+        return self._update(state, await self._memorizer.aread(unseen(messages, memory), memory))
 
-    def _given(self, state: Any) -> tuple[Sequence[AnyMessage], ChatMemory]:
+    def shown(self, state: Any) -> str:
+        """The memory as a part of the system message, for `with_memory`, with what is recalled.
+
+        Args:
+            state: The state, in a node after this one.
+
+        Returns:
+            The part; empty where nothing is in memory.
+        """
         held = state if isinstance(state, Mapping) else vars(state)
-        return _with_ids(held.get(self._messages_key) or []), held.get(self._memory_key) or ChatMemory()
+        messages, memory = self._given(held)
+        return self._memorizer.shown(unseen(messages, memory), memory, held.get(self._archive_key) or {})
 
-    def _update(self, messages: Sequence[AnyMessage], memory: ChatMemory, done: Memorized) -> dict[str, Any]:
+    def _given(self, state: Mapping[str, Any]) -> tuple[Sequence[AnyMessage], ChatMemory]:
+        return _with_ids(state.get(self._messages_key) or []), state.get(self._memory_key) or ChatMemory()
+
+    def _update(self, state: Mapping[str, Any], done: Memorized) -> dict[str, Any]:
         for event in done.events:
             tell(event)
+        messages, memory = self._given(state)
         update = state_update(messages, memory, done, keep_history=self._output_key is not None)
-        named = {"memory": self._memory_key, "messages": self._messages_key}
+        named = {"memory": self._memory_key, "messages": self._messages_key, "archive": self._archive_key}
         written = {named[key]: value for key, value in update.items()}
         if self._output_key is not None:
             after = write_memory(memory, update["memory"]) if update else memory
-            written[self._output_key] = shown_messages(messages, after, self._memorizer)
+            archive = {**(state.get(self._archive_key) or {}), **done.archive}
+            written[self._output_key] = shown_messages(messages, after, self._memorizer, archive)
         return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from langchain_core.messages import SystemMessage
@@ -12,6 +13,8 @@ from mhm_langgraph.errors import SettingsError, shown
 from mhm_langgraph.readers.prompts import PRESETS, STANDARD, Prompts, resolve_prompts
 
 __all__ = ["CHAT", "memory_text", "resolve_chat_prompts", "with_memory"]
+
+_MEMORY_MARK = (r"(?i)<(?=[\s/]*memory[\s]*>)", "‹")
 
 CHAT = replace(
     STANDARD,
@@ -42,7 +45,7 @@ CHAT = replace(
             ),
         ]
     ),
-    marks=(*STANDARD.marks, (r"(?i)<(?=[\s/]*memory[\s]*>)", "‹")),
+    marks=(*STANDARD.marks, _MEMORY_MARK),
 )
 """For conversations: facts about the user, wishes, decisions; the newest statement holds."""
 
@@ -54,7 +57,7 @@ _BEGINNING = (
 )
 
 
-def memory_text(memory: ChatMemory | None, prompts: Prompts = CHAT, *, also: str = "") -> str:
+def memory_text(memory: ChatMemory | None, prompts: Prompts = CHAT, *, recalled: Sequence[str] = ()) -> str:
     """The memory as a part of the agent's system message.
 
     Heads stand in the order in which they were last written, so that what is newest comes last. Their
@@ -63,7 +66,7 @@ def memory_text(memory: ChatMemory | None, prompts: Prompts = CHAT, *, also: str
     Args:
         memory: The memory.
         prompts: Whose labels and marks it is shown with.
-        also: What else is known of the earlier part, already shielded.
+        recalled: Texts that heads held before and that are shown again.
 
     Returns:
         The part; empty where nothing is in memory.
@@ -85,16 +88,16 @@ def memory_text(memory: ChatMemory | None, prompts: Prompts = CHAT, *, also: str
     )
     if not written or not memory:
         return ""
+    prompts = replace(
+        prompts.with_recalled(recalled), marks=(*prompts.with_recalled(recalled).marks, _MEMORY_MARK)
+    )
     shown_heads = [
-        prompts.head_label.format(index=index, text=_shield(prompts, head["text"])) for index, head in written
+        prompts.head_label.format(index=index, text=prompts.shield(head["text"])) for index, head in written
     ]
     beginning = _BEGINNING.format(read=memory["read"])
-    return "\n".join(filter(None, ["<memory>", beginning, *shown_heads, also, "</memory>"]))
-
-
-def _shield(prompts: Prompts, text: str) -> str:
-    """Also where the prompts are a user's own and know nothing of this part's tag."""
-    return CHAT.shield(prompts.shield(text))
+    return "\n".join(
+        filter(None, ["<memory>", beginning, *shown_heads, prompts.recalled(recalled), "</memory>"])
+    )
 
 
 def with_memory(system: SystemMessage | None, part: str) -> SystemMessage | None:

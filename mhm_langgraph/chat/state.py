@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+from langgraph.channels import DeltaChannel
 from langgraph.graph import MessagesState
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from mhm_langgraph.errors import HeadError
+from mhm_langgraph.recall import Entry, keep_entries
 from mhm_langgraph.state import Head, HeadWrite, Usage, add_usage, empty_heads, no_usage, write_heads
 
-__all__ = ["ChatMemory", "MemoryState", "MemoryWrite", "new_memory", "write_memory"]
+__all__ = ["Archive", "ChatMemory", "MemoryState", "MemoryWrite", "new_memory", "write_memory"]
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
@@ -100,14 +102,21 @@ def _steps(turns: Sequence[Any]) -> str:
     return ", ".join(str(turn["step"]) for turn in turns)
 
 
+# A delta channel stores an entry once; the heads tell what belongs to them, as in MHMState.
+Archive = Annotated[dict[str, Entry], DeltaChannel(keep_entries, dict, snapshot_frequency=1_000_000_000)]
+"""The channel of overwritten texts, for recall."""
+
+
 class MemoryState(MessagesState):
     """The state of a chat graph with a memory: `messages`, and the memory apart from them.
 
     Example:
         >>> from langgraph.graph import StateGraph
         >>> list(StateGraph(MemoryState).channels)
-        ['messages', 'chat_memory']
+        ['messages', 'chat_memory', 'chat_archive']
     """
 
     chat_memory: Annotated[ChatMemory, write_memory]
     """What is kept of the messages that are no longer shown."""
+    chat_archive: Archive
+    """With recall: what heads held and lost, by key."""

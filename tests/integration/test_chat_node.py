@@ -83,6 +83,33 @@ def test_with_an_output_key_the_messages_stay_as_langmem_users_know_it() -> None
     assert chunks.count("Day 0.") == 1
 
 
+@pytest.mark.parametrize("key", [None, "shown"])
+def test_the_node_recalls_too(key: str | None) -> None:
+    node = MemoryNode(
+        ScriptedReader(update=lambda request: request.chunk), recall=1, output_messages_key=key, **SMALL
+    )
+    heard: list[Any] = []
+
+    def call(state: Any) -> Any:
+        heard.append(state["shown"][0] if key else with_memory(None, node.shown(state)))
+        return {"messages": [AIMessage("well")]}
+
+    builder = StateGraph(OutState)
+    builder.add_node("memory", node)
+    builder.add_node("call", call)
+    builder.add_edge(START, "memory")
+    builder.add_edge("memory", "call")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    for text in ["My dog is called Argos.", *(f"Rain {number}." for number in range(12)), "My dog?"]:
+        graph.invoke({"messages": [("user", text)]}, THREAD)
+    assert "<recalled_0>\n#0 user: My dog is called Argos." in heard[-1].text
+
+
+def test_the_function_has_no_place_for_what_is_lost() -> None:
+    with pytest.raises(SettingsError, match="recall=2 is not allowed here"):
+        memorize_messages(talk(2), model="extractive", recall=2)
+
+
 def test_its_events_reach_the_custom_stream() -> None:
     graph = chat(MemoryNode(noting(), **SMALL), [])
     events = []
