@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +330,7 @@ def draw(parts: dict[str, Any], path: Path) -> None:
         for name, part in parts.items()
         for setting in dict.fromkeys(row["setting"] for row in part["rows"])
     ]
+    panels = [panel for panel in panels if len(panel[1]) > 1]  # else there is nothing to compare
     names = list(dict.fromkeys(row["method"] for _, shown in panels for row in shown))
     with drawing():
         import matplotlib.pyplot as plt
@@ -411,12 +412,15 @@ def _part(name: str, results: list[Result]) -> dict[str, Any]:
         "measured": measured,
         "rows": rows(results),
         "differences": differences(results),
-        "probes": [
-            {"setting": result.setting, "method": result.method, **asdict(found)}
-            for result in results
-            for found in result.probes
-        ],
+        "probes": [_written(result) for result in results],
     }
+
+
+def _written(result: Result) -> dict[str, Any]:
+    """What was found of every fact, a line each, so that the figures can be computed anew."""
+    names = [column.name for column in fields(Probe)]
+    lines = [" ".join(str(int(getattr(found, name))) for name in names) for found in result.probes]
+    return {"setting": result.setting, "method": result.method, "columns": " ".join(names), "lines": lines}
 
 
 def _arguments() -> argparse.Namespace:
