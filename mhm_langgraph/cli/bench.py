@@ -251,7 +251,7 @@ def _planned(asked: Asked) -> tuple[Bench, dict[str, Any]]:
     facts = {
         "settings": settings,
         "prompts": prompts_hash(trial.preset or "standard"),
-        "data": dict(sets[lengths[0]].files),
+        "data": {name: mark for one in sets.values() for name, mark in one.files.items()},
     }
     plan = Bench(
         samples=sets,

@@ -12,8 +12,9 @@ from typing import Any, BinaryIO, Self
 from mhm_langgraph import SettingsError
 from mhm_langgraph.errors import shown
 from mhm_langgraph.evaluation.records import Trajectory
+from mhm_langgraph.evaluation.tasks import format_length
 
-__all__ = ["BenchFolder", "Key", "key_of", "read_bench", "read_trajectories"]
+__all__ = ["BenchFolder", "Key", "files_of", "key_of", "read_bench", "read_trajectories"]
 
 Key = tuple[int, str, str, int]
 """Length, sample, method, run: what is done once."""
@@ -26,6 +27,20 @@ _GROWING = ("lengths", "methods", "runs", "samples")
 def key_of(trajectory: Trajectory) -> Key:
     """What a trajectory is the record of."""
     return trajectory.length, trajectory.sample, trajectory.method, trajectory.run
+
+
+def files_of(data: Mapping[str, str], length: int | None = None) -> dict[str, str]:
+    """The fingerprints of the files that the samples of a length are made from.
+
+    Args:
+        data: Fingerprints of a bench's files by name; `7K/eval_50.json` is of contexts of 7K tokens alone.
+        length: The length; None for the files that serve all lengths.
+
+    Returns:
+        Those of them that matter to it.
+    """
+    own = None if length is None else f"{format_length(length)}/"
+    return {name: mark for name, mark in data.items() if "/" not in name or (own and name.startswith(own))}
 
 
 def read_bench(folder: str | Path) -> dict[str, Any]:
@@ -145,6 +160,7 @@ class BenchFolder:
             held = read_bench(self.path)
             _check_same(held, facts, self.path)
             facts["settings"] = _grown(held["settings"], facts["settings"])
+            facts["data"] = {**held["data"], **facts["data"]}
             starts = [*held.get("starts", []), *starts]
         elif (self.path / _LINES).stat().st_size:
             raise SettingsError(f"{self.path} holds trajectories, but no {_BENCH}: name another folder.")
@@ -204,11 +220,14 @@ def _check_same(held: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -
                 f"{path} holds a bench with {name}={shown(theirs.get(name))}, not {shown(mine.get(name))}: "
                 "use that, or another folder."
             )
-    for name, what in (("prompts", "prompts"), ("data", "data")):
-        if facts.get(name) != held.get(name):
+    both = [None, *(length for length in mine["lengths"] if length in theirs["lengths"])]
+    marks = [("prompts", facts.get("prompts"), held.get("prompts"))]
+    marks += [("data", files_of(facts["data"], each), files_of(held["data"], each)) for each in both]
+    for what, now, then in marks:
+        if now != then:
             raise SettingsError(
-                f"{path} holds a bench with other {what} (fingerprint {shown(held.get(name))}, now "
-                f"{shown(facts.get(name))}): use another folder."
+                f"{path} holds a bench with other {what} (fingerprint {shown(then)}, now {shown(now)}): use "
+                "another folder."
             )
 
 

@@ -17,7 +17,7 @@ from langsmith.utils import LangSmithError
 
 from mhm_langgraph import MHMError, SettingsError
 from mhm_langgraph.errors import redact
-from mhm_langgraph.evaluation.folder import Key, key_of, read_bench, read_trajectories
+from mhm_langgraph.evaluation.folder import Key, files_of, key_of, read_bench, read_trajectories
 from mhm_langgraph.evaluation.measures import Score, score
 from mhm_langgraph.evaluation.records import Sample, Trajectory
 from mhm_langgraph.evaluation.runner import Samples
@@ -200,7 +200,8 @@ class _Upload:
         """Named by what it is made of, so that the same samples have the same name."""
         settings = self._bench["settings"]
         made_of = [settings[name] for name in ("task", "variants", "seed", "token_counter")]
-        mark = fingerprint(json.dumps([*made_of, length, self._bench["data"]], sort_keys=True))[:8]
+        files = files_of(self._bench["data"], length)
+        mark = fingerprint(json.dumps([*made_of, length, files], sort_keys=True))[:8]
         return f"mhm {settings['task']} {format_length(length)} seed {settings['seed']} {mark}"
 
 

@@ -31,6 +31,7 @@ from tests.integration.model_server import ModelServer, refuses
 
 pytestmark = [pytest.mark.allow_hosts(["127.0.0.1"]), pytest.mark.real_model_requests]
 
+PUBLISHED = Path(__file__).parents[1] / "data" / "evaluation"
 PROGRAM = [sys.executable, "-m", "mhm_langgraph.cli"]
 SMALL = ["--lengths", "2K", "--memory-tokens", "200", "--chunk-tokens", "500", "--out", "out"]
 STEPS = 5  # of a sample of 2K tokens in chunks of 500, at least 3/4 full: 5 or 6
@@ -307,12 +308,34 @@ def test_other_data_or_prompts_are_another_bench(tmp_path: Path) -> None:
     }
     with BenchFolder(tmp_path / "out", facts, {}):
         pass
-    for change in ({"prompts": "9"}, {"data": {"b": "9"}}):
+    for change in ({"prompts": "9"}, {"data": {"b": "9"}}, {"data": {"other": "2"}}):
         with (
             pytest.raises(SettingsError, match="holds a bench with other"),
             BenchFolder(tmp_path / "out", facts | change, {}),
         ):
             pass
+
+
+def test_lengths_of_published_files_are_added(bench: Run, tmp_path: Path) -> None:
+    """Each length has a file of its own, and each of BABILong's variants one of the same name."""
+    rows = json.loads((PUBLISHED / "memagent" / "eval_50.json").read_text(encoding="utf-8"))
+    for documents in (50, 100):
+        (tmp_path / f"eval_{documents}.json").write_text(json.dumps(rows))
+    asked = ["ruler-hqa", "--out", "out", "--data", str(tmp_path), "--samples", "1", "--methods", "memagent"]
+    for lengths in ("14K", "7K", "7K,14K"):
+        assert bench(*asked, "--lengths", lengths).code == 0
+    assert set(read_bench(tmp_path / "out")["data"]) == {"7K/eval_50.json", "14K/eval_100.json"}
+    (tmp_path / "eval_50.json").write_text(json.dumps(rows[::-1]))
+    assert bench(*asked, "--lengths", "14K").code == 0
+    done = bench(*asked, "--lengths", "7K")
+    assert done.code == 2
+    assert "holds a bench with other data" in done.err
+
+
+def test_the_file_of_each_published_variant_is_known(bench: Run, tmp_path: Path) -> None:
+    data = ["--data", str(PUBLISHED / "babilong"), "--variants", "qa1,qa8", "--lengths", "8K"]
+    assert bench("babilong", *data, "--samples", "2", "--methods", "memagent", "--out", "out").code == 0
+    assert set(read_bench(tmp_path / "out")["data"]) == {"8K/qa1/8k.json", "8K/qa8/8k.json"}
 
 
 def test_a_folder_is_used_by_one_process(tmp_path: Path) -> None:

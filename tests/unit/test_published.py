@@ -30,7 +30,7 @@ def test_memagents_file_is_read_as_it_is(data: Path) -> None:
         assert sample.length == 7168
     assert samples.ids == ("eval_50-0000", "eval_50-0001")
     assert "eval_50.json" in samples.description
-    assert list(samples.files) == ["eval_50.json"]
+    assert list(samples.files) == ["7K/eval_50.json"]
 
 
 def test_memagents_files_are_found_by_length(tmp_path: Path) -> None:

@@ -154,9 +154,9 @@ def read_books(data: Path) -> Books:
     return _joined(tuple(_stamped(path) for path in paths))
 
 
-def digests(paths: Sequence[Path]) -> dict[str, str]:
-    """The sha256 of each file's content, by the file's name."""
-    return {path.name: _once(_digest, path) for path in paths}
+def digests(paths: Sequence[Path], within: str = "") -> dict[str, str]:
+    """The sha256 of each file's content, by the file's name, after what it is a part of (such as `7K/`)."""
+    return {f"{within}{path.name}": _once(_digest, path) for path in paths}
 
 
 @dataclass(frozen=True)

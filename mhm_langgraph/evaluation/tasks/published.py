@@ -64,7 +64,7 @@ def open_eval_file(request: Request, path: Path) -> SampleSet:
         ids=ids,
         build=build,
         description=f"MemAgent's data set as published, {path.name}: {len(rows):,} samples",
-        files=digests([path]),
+        files=digests([path], f"{format_length(request.length)}/"),
     )
 
 
@@ -135,8 +135,15 @@ def open_babilong_files(request: Request, files: Mapping[str, Path]) -> SampleSe
         ids=ids,
         build=build,
         description=f"BABILong as published: {', '.join(sorted({path.name for path in files.values()}))}",
-        files=digests(list(files.values())),
+        files=_digests(request, files),
     )
+
+
+def _digests(request: Request, files: Mapping[str, Path]) -> dict[str, str]:
+    """By length and variant: the files' own names may be the same."""
+    label = format_length(request.length)
+    named = [digests([path], f"{label}/{variant}/") for variant, path in files.items()]
+    return {name: digest for one in named for name, digest in one.items()}
 
 
 def _sample(
