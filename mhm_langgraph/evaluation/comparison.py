@@ -128,15 +128,25 @@ def _compared(ours: Sequence[float], theirs: Sequence[float], resamples: int) ->
 def _difference(differences: Any, resamples: int) -> tuple[float, float, float]:
     """The 95% interval of a mean difference, and the p-value of flipping signs."""
     numpy, stats = scientific()
-    if len(differences) == 1:  # one sample tells nothing
-        return float(differences[0]), float(differences[0]), 1.0
     options = {"vectorized": True, "n_resamples": resamples, "rng": numpy.random.default_rng(_SEED)}
-    if numpy.ptp(differences) == 0:  # nothing to draw from
-        low = high = float(differences[0])
+    if numpy.ptp(differences) == 0:
+        low, high = _unanimous(float(differences[0]), len(differences))
     else:
         drawn = stats.bootstrap(
             (differences,), numpy.mean, confidence_level=_CONFIDENCE, method="percentile", **options
         )
         low, high = (float(end) for end in drawn.confidence_interval)
+    if len(differences) == 1:  # one sample tells nothing
+        return low, high, 1.0
     test = stats.permutation_test((differences,), numpy.mean, permutation_type="samples", **options)
     return low, high, float(test.pvalue)
+
+
+def _unanimous(difference: float, number: int) -> tuple[float, float]:
+    """Where all samples differ alike nothing can be drawn, and few of them tell little all the same.
+
+    As many as Wilson's interval allows for may differ otherwise, by anything from -1 to 1.
+    """
+    _, stats = scientific()
+    others = float(stats.binomtest(0, number).proportion_ci(_CONFIDENCE, method="wilson").high)
+    return difference - others * (1 + difference), difference + others * (1 - difference)

@@ -269,7 +269,23 @@ def test_the_paired_difference_and_its_exact_p() -> None:
 
 def test_no_difference_is_no_evidence() -> None:
     found = only(compare(against([(True, True), (False, False)] * 5), "mhm-lru", "memagent"), "accuracy")
-    assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+    assert (found.difference, found.p) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("pair", "number", "interval"),
+    [
+        ((True, True), 10, (-0.2775, 0.2775)),  # Wilson's for 0 of 10, to either side
+        ((True, True), 1000, (-0.0038, 0.0038)),
+        ((True, False), 10, (1 - 2 * 0.2775, 1)),
+        ((False, True), 1, (-1, -1 + 2 * 0.7935)),
+    ],
+)
+def test_samples_that_all_differ_alike_are_no_certainty(
+    pair: tuple[bool, bool], number: int, interval: tuple[float, float]
+) -> None:
+    found = only(compare(against([pair] * number), "mhm-lru", "memagent"), "accuracy")
+    assert (found.low, found.high) == pytest.approx(interval, abs=1e-4)
 
 
 def test_pairing_sees_what_the_separate_intervals_hide() -> None:
