@@ -29,7 +29,8 @@ _WIDTH = 180  # where nobody looks at a terminal
 def report(
     folders: Annotated[list[str], Argument(metavar="DIR...", help="Folders that mhm bench wrote.")],
     baseline: Annotated[
-        str | None, Option(metavar="METHOD", help="What the others are compared with. [default: memagent]")
+        str | None,
+        Option(metavar="METHOD", help="What the others are compared with. [default: the single memory]"),
     ] = None,
     out: Annotated[
         str | None,

@@ -121,6 +121,13 @@ def test_methods_are_paired_with_the_baseline(
     assert other.err == f"Written to {tmp_path}: report.md, report.json.\n"
 
 
+def test_an_ablation_is_paired_with_its_single_memory(report: Run, benches: Path, tmp_path: Path) -> None:
+    done = report(benches / "ablation", "--out", tmp_path, "--no-plots")
+    assert "Paired with mhm-lru+heads=1" in done.out
+    row = r"\| 4K \| mhm-lru\+heads=4 \|( [+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\] p [\d.]+ \(\d\) \|){4}"
+    assert re.search(row, (tmp_path / "report.md").read_text())
+
+
 def test_a_bench_that_is_still_running_is_told_so_far(report: Run, benches: Path, tmp_path: Path) -> None:
     running = tmp_path / "running"
     running.mkdir()

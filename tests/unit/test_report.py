@@ -82,6 +82,18 @@ def test_the_papers_figures_are_found_by_cell(cell: tuple[str, int, str, str], v
 
 
 @pytest.mark.parametrize(
+    ("variants", "figures"),
+    [([], 1), ([f"qa{number}" for number in range(10, 0, -1)], 1), (["qa1", "qa2"], 0)],
+    ids=["by default all", "all", "some"],
+)
+def test_the_papers_figures_are_of_the_whole_task(variants: list[str], figures: int) -> None:
+    base = section(task="babilong")
+    line = replace(base.summaries[0], length=8 * 1024)
+    asked = replace(base, summaries=[line], settings={**base.settings, "variants": variants})
+    assert [figure.value for _, figure in asked.paper()] == [0.6354] * figures
+
+
+@pytest.mark.parametrize(
     ("model", "task", "said"),
     [
         ("simulation:capture=1", "needle", "simulation, not a language model"),

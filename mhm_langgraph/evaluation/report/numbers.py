@@ -14,13 +14,14 @@ from mhm_langgraph.evaluation.measures import Score, score
 from mhm_langgraph.evaluation.report.paper import Figure, figures_of
 from mhm_langgraph.evaluation.summary import Summary, summarise
 from mhm_langgraph.evaluation.survival import Survival, survival_curve
+from mhm_langgraph.evaluation.tasks import TASKS
 
 __all__ = ["MEASURES", "Section", "read_section", "read_sections"]
 
 MEASURES = ("accuracy", "mcr", "mrr")
 """What the paper reports, and what is plotted."""
 
-_BASELINE = "memagent"
+_BASELINES = ("memagent", "mhm-lru+heads=1")  # by two names: the single memory
 _RESAMPLES = 2000
 
 
@@ -85,7 +86,13 @@ class Section:
         return next((line for line in self.summaries if (line.length, line.method) == (length, method)), None)
 
     def paper(self) -> list[tuple[Summary, Figure]]:
-        """The paper's figures beside one's own lines: task, length and method are the same."""
+        """The paper's figures beside one's own lines: task, length and method are the same.
+
+        Its figures of a task are over all the task's kinds, so a bench of some of them has none beside it.
+        """
+        asked = self.settings.get("variants")
+        if asked and not set(TASKS[self.task].variants) <= set(asked):
+            return []
         return [
             (line, figure)
             for line in self.summaries
@@ -127,7 +134,8 @@ def read_sections(folders: Iterable[str | Path], baseline: str | None = None) ->
 
     Args:
         folders: Folders that `mhm bench` wrote, or is still writing.
-        baseline: The method to compare the others with; None is `memagent`, where there is one.
+        baseline: The method to compare the others with; None is the single memory, `memagent` or
+            `mhm-lru+heads=1`, where there is one.
 
     Returns:
         A section a folder, in their order. Names are made to differ.
@@ -158,7 +166,7 @@ def read_section(folder: Path, name: str, baseline: str | None = None) -> Sectio
         raise SettingsError(
             f"baseline={baseline!r:.80} is none of this bench's methods: {', '.join(methods)} ({folder})."
         )
-    against = baseline or (_BASELINE if _BASELINE in methods else None)
+    against = baseline or next((method for method in _BASELINES if method in methods), None)
     kinds = {one.variant for one in scores}
     return Section(
         name=name,
