@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,8 @@ __all__ = ["report"]
 
 _TOGETHER = "mhm-report"
 _NAME_COLUMNS = 2
-_WIDTH = 180  # where nobody looks at a terminal
+_NARROW = 100  # of fewer characters: the widest table has more columns than fit unfolded
+_WIDTH = 240  # where nobody looks at a terminal: no row of figures is folded
 
 
 def report(
@@ -63,18 +65,24 @@ def _print(sections: list[Section]) -> None:
     for section in sections:
         for table in tables_of(section):
             console.print(escape(table.title), style="bold")
-            console.print(_shown(table), escape(table.note), "", sep="\n")
+            console.print(_shown(table, console.width), escape(table.note), "", sep="\n")
         missing = section.expected - section.found
         if missing > 0:
             console.print(f"Not complete: {section.found:,} of {section.expected:,} runs of {section.name}.")
 
 
-def _shown(table: Table) -> Shown:
-    """A table as a terminal shows it."""
+def _shown(table: Table, width: int) -> Shown:
+    """A table as a terminal of a width shows it: names are folded before a figure is, while there is room."""
     shown = Shown(box=box.SIMPLE_HEAD, header_style="bold")
     for number, heading in enumerate(table.headings):
         named = number < _NAME_COLUMNS
-        shown.add_column(escape(heading), justify="left" if named else "right", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*map(escape, row))
+        words = [word for row in (table.headings, *table.rows) for word in row[number].split()]
+        shown.add_column(
+            escape(heading),
+            justify="left" if named else "right",
+            overflow="fold",
+            min_width=None if named or width < _NARROW else max(map(len, words)),
+        )
+    for row, following in zip_longest(table.rows, table.rows[1:]):
+        shown.add_row(*map(escape, row), end_section=following is not None and following[0] != row[0])
     return shown

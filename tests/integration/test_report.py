@@ -74,6 +74,12 @@ def test_tables_plots_and_numbers_are_there(done: Result, tmp_path: Path) -> Non
         assert re.search(rf"{title}: ruler-hqa, simulation:.* \(simulation, not a language model\)", done.out)
 
 
+def test_no_row_is_folded_where_nobody_looks(done: Result) -> None:
+    rows = [line for line in done.out.splitlines() if re.match(r" +\d+K ", line)]
+    assert len(rows) == 4 + 4 + 2 + 4  # results, beside the paper, paired, cost
+    assert all(len(re.findall(r" p [\d.]+ \(\d\)", row)) in (0, 4) for row in rows)
+
+
 def test_the_numbers_are_those_of_the_measures(done: Result, benches: Path, tmp_path: Path) -> None:
     (section,) = json.loads((tmp_path / "report.json").read_text())["sections"]
     scores = [score(one) for one in read_trajectories(benches / "ruler")]

@@ -12,10 +12,11 @@ from mhm_langgraph.evaluation.methods import METHODS
 from mhm_langgraph.evaluation.report.numbers import Section
 from mhm_langgraph.evaluation.report.page import markdown_page
 from mhm_langgraph.evaluation.report.paper import PAPER, figures_of
-from mhm_langgraph.evaluation.report.plots import draw_ablation, draw_lengths
+from mhm_langgraph.evaluation.report.plots import draw_ablation, draw_lengths, draw_survival
 from mhm_langgraph.evaluation.report.style import drawing
 from mhm_langgraph.evaluation.report.tables import Table, result_table
 from mhm_langgraph.evaluation.summary import Estimate, Summary
+from mhm_langgraph.evaluation.survival import Survival
 
 
 def estimate(value: float, std: float | None = None) -> Estimate:
@@ -123,6 +124,28 @@ def test_every_method_is_drawn_and_none_looks_like_another() -> None:
         }
     assert set(drawn) == set(methods[:-1])  # the last is one of an ablation, which has a plot of its own
     assert len(set(drawn.values())) == len(drawn)
+
+
+@pytest.mark.parametrize(("number", "said"), [(2, "95% bands"), (6, "(Kaplan-Meier)")])
+def test_survival_curves_that_are_the_same_all_show(number: int, said: str) -> None:
+    (line,) = section().summaries
+    methods = METHODS[:number]
+    share = (1.0, 0.8, 0.6)
+    curve = Survival(steps=(0, 1, 2), share=share, low=share, high=share, at_risk=(9, 9, 7), n=9, lost=3)
+    shown = replace(
+        section(),
+        summaries=[replace(line, method=method) for method in methods],
+        survivals={(line.length, method): curve for method in methods},
+    )
+    with drawing():
+        figure = draw_survival(shown)
+        assert figure is not None
+        assert said in figure.get_suptitle()
+        (axes,) = figure.axes
+        widths = [drawn.get_linewidth() for drawn in axes.lines]
+        assert widths == sorted(set(widths), reverse=True)
+        assert len(widths) == number
+        assert all(tick == int(tick) for tick in axes.get_xticks())
 
 
 def test_an_ablation_has_a_line_for_each_way_to_set_the_size() -> None:

@@ -48,6 +48,9 @@ _DASHES = {QWEN_14B: "--", QWEN_32B: ":", GPT_OSS: "-."}
 _APART = 0.04  # of a doubling
 _LEAST_AT_RISK = 5  # facts; a curve of fewer jumps about
 _MOST_BANDS = 4  # more of them hide each other
+_CROWD = 6  # methods; of more, the intervals are drawn thin and pale, or they would hide the lines
+_PALE = 0.4
+_THINNEST, _THICKEST = 1.6, 3.6  # lines, in points
 
 
 def draw_section(section: Section, folder: Path, prefix: str = "") -> list[Path]:
@@ -123,16 +126,19 @@ def _draw_estimates(
         [max(0.0, estimate.value - estimate.low) for _, estimate in known],
         [max(0.0, estimate.high - estimate.value) for _, estimate in known],
     ]
-    axes.errorbar(
+    crowded = number > _CROWD
+    drawn = axes.errorbar(
         [x * apart for x, _ in known],
         values,
         yerr=errors,
         linestyle="-",
         **look(index),
-        capsize=2.5,
+        capsize=0 if crowded else 2.5,
         elinewidth=1.1,
         label=label,
     )
+    for bars in drawn.lines[2] if crowded else ():
+        bars.set_alpha(_PALE)
 
 
 def _draw_paper(axes: Axes, section: Section, method: str, measure: str, index: int) -> None:
@@ -229,20 +235,30 @@ def draw_survival(section: Section) -> Figure | None:
     lengths = sorted({length for length, method in section.survivals if method in methods})[-_MOST_PANELS:]
     if not lengths:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     figure, panels = _panels(len(lengths))
+    band = len(methods) <= _MOST_BANDS
     for axes, length in zip(panels, lengths, strict=True):
-        for method, index in _places(methods).items():
+        for (method, index), width in zip(_places(methods).items(), _widths(len(methods)), strict=True):
             if (curve := section.survivals.get((length, method))) is not None:
-                _draw_curve(axes, curve, index, method, band=len(methods) <= _MOST_BANDS)
+                _draw_curve(axes, curve, index, method, band=band, width=width)
         axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("steps since the capture")
         share_axis(axes, "")
         axes.set_title(f"{format_length(length)} tokens")
-    _finish(figure, section, "captured facts still in memory (Kaplan-Meier, 95% bands)")
+    _finish(figure, section, f"captured facts still in memory (Kaplan-Meier{', 95% bands' * band})")
     return figure
 
 
-def _draw_curve(axes: Axes, curve: Survival, index: int, label: str, *, band: bool) -> None:
+def _widths(number: int) -> list[float]:
+    """The first drawn the thickest: where curves are the same, the lower ones show at the edges."""
+    step = min(0.4, (_THICKEST - _THINNEST) / max(1, number - 1))
+    return [_THINNEST + step * (number - 1 - place) for place in range(number)]
+
+
+def _draw_curve(axes: Axes, curve: Survival, index: int, label: str, *, band: bool, width: float) -> None:
     """A curve as long as enough facts are watched."""
     shown = max(1, sum(number >= _LEAST_AT_RISK for number in curve.at_risk))
     steps = curve.steps[:shown]
@@ -251,7 +267,7 @@ def _draw_curve(axes: Axes, curve: Survival, index: int, label: str, *, band: bo
         ends = curve.low[:shown], curve.high[:shown]
         axes.fill_between(steps, *ends, step="post", alpha=0.14, linewidth=0, color=colour)
     dashes = "-" if index < len(COLOURS) else "--"
-    axes.step(steps, curve.share[:shown], dashes, where="post", color=colour, label=label)
+    axes.step(steps, curve.share[:shown], dashes, where="post", color=colour, linewidth=width, label=label)
 
 
 def _panels(number: int) -> tuple[Figure, Sequence[Axes]]:
