@@ -10,7 +10,7 @@ from mhm_langgraph.errors import (
     SourceError,
 )
 from mhm_langgraph.graph import MHMGraph
-from mhm_langgraph.readers import COMPACT, STANDARD, Prompts, Reader, Reply
+from mhm_langgraph.readers import COMPACT, DOCUMENT_FIRST, STANDARD, Prompts, Reader, Reply
 from mhm_langgraph.selection import Choice, HeadSelector, Turn
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import Budget, Chunk, DocumentSource, Source
@@ -19,6 +19,7 @@ from mhm_langgraph.tool import create_document_tool
 
 __all__ = [
     "COMPACT",
+    "DOCUMENT_FIRST",
     "STANDARD",
     "Budget",
     "BudgetError",

@@ -78,8 +78,9 @@ def create_mhm_agent(
         selector: `"lru"`, `"random"`, `"relevance"` (one extra call a step), a `HeadSelector`, or a
             function from a `Turn` to the index of a head.
         seed: Seed of the random selector.
-        prompts: `"standard"`, `"compact"` for small models, or `Prompts` of your own. None is what suits
-            the model: compact for `"local"`, else standard.
+        prompts: `"standard"`, `"compact"` for small models, `"document-first"` for many questions on one
+            text and a server that caches prompts, or `Prompts` of your own. None is what suits the model:
+            compact for `"local"`, else standard. docs/beyond.md
         recall: How many overwritten head texts are shown again with the answer: those that bear most on the
             question and say what no head says. 0 is off, and keeps none. docs/beyond.md
         recall_tokens: Size of all recalled texts together, in tokens.

@@ -46,8 +46,8 @@ class Settings(BaseModel):
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of the random selector."""
 
-    prompts: Literal["standard", "compact"] = "standard"
-    """Prompt preset: standard, or compact for small models."""
+    prompts: Literal["standard", "compact", "document-first"] = "standard"
+    """Prompt preset: standard, compact for small models, or document-first for many questions on one text."""
 
     recall: int = Field(default=0, ge=0, le=64)
     """Overwritten head texts shown again with the answer: those that bear most on the question. 0 is off."""

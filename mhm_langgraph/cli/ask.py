@@ -58,7 +58,7 @@ def ask(
     selector: Annotated[str, Option(help="lru, random or relevance.")] = _DEFAULT.selector,
     seed: Annotated[int, Option(help="Seed of the random selector.")] = _DEFAULT.seed,
     prompts: Annotated[
-        str | None, Option(help="standard, or compact for small models. [default: what suits the model]")
+        str | None, Option(help="standard, compact or document-first. [default: what suits the model]")
     ] = None,
     recall: Annotated[
         int, Option(help="Overwritten head texts shown again with the answer.")

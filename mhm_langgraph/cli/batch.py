@@ -73,7 +73,7 @@ def batch(
     selector: Annotated[str, Option(help="lru, random or relevance.")] = _DEFAULT.selector,
     seed: Annotated[int, Option(help="Seed of the random selector.")] = _DEFAULT.seed,
     prompts: Annotated[
-        str | None, Option(help="standard, or compact for small models. [default: what suits the model]")
+        str | None, Option(help="standard, compact or document-first. [default: what suits the model]")
     ] = None,
     token_counter: Annotated[
         str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")

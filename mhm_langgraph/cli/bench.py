@@ -82,7 +82,7 @@ def bench(
     chunk_tokens: Annotated[int, Option(help="Size of a chunk, in tokens.")] = _DEFAULT.chunk_tokens,
     answer_tokens: Annotated[int, Option(help="Size of the answer, in tokens.")] = _DEFAULT.answer_tokens,
     prompts: Annotated[
-        str | None, Option(help="standard, or compact for small models. [default: what suits the model]")
+        str | None, Option(help="standard, compact or document-first. [default: what suits the model]")
     ] = None,
     token_counter: Annotated[
         str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")

@@ -31,7 +31,7 @@ def prompts_hash(preset: str) -> str:
     """A short name for all prompts that a bench may use: 16 hexadecimal digits.
 
     Args:
-        preset: `standard` or `compact`.
+        preset: Their name, such as `standard`.
 
     Returns:
         The same name for the same words.

@@ -12,10 +12,11 @@ from mhm_langgraph.readers.base import (
 )
 from mhm_langgraph.readers.chat import ChatReader
 from mhm_langgraph.readers.models import resolve_reader
-from mhm_langgraph.readers.prompts import COMPACT, STANDARD, Prompts
+from mhm_langgraph.readers.prompts import COMPACT, DOCUMENT_FIRST, STANDARD, Prompts
 
 __all__ = [
     "COMPACT",
+    "DOCUMENT_FIRST",
     "STANDARD",
     "AnswerRequest",
     "ChatReader",

@@ -36,7 +36,7 @@ FACTORS: dict[str, list[Any]] = {
     "heads": [1, 4, "auto"],
     "parallel_heads": [1, 2, 4],
     "selector": ["lru", "random", "relevance"],
-    "prompts": ["standard", "compact", "own"],
+    "prompts": ["standard", "compact", "document-first", "own"],
     "recall": [0, 2],
     "recall_updates": [False, True],
     "grounding": ["off", "flag", "reject"],

@@ -209,7 +209,7 @@ def test_wrong_input_is_one_clear_sentence(run: Run, given: Any, error: type[MHM
         ({"chunk_tokens": -5}, "chunk_tokens=-5"),
         ({"selector": "newest"}, r"selector='newest'.*'lru', 'random' or 'relevance'"),
         ({"selector": 3}, "selector=3"),
-        ({"prompts": "long"}, "prompts='long'.*'standard' or 'compact'"),
+        ({"prompts": "long"}, "prompts='long'.*'standard', 'compact' or 'document-first'"),
         ({"token_counter": "bpe"}, "token_counter='bpe'"),
         ({"sources": 5}, "sources=5"),
     ],

@@ -48,7 +48,7 @@ def test_the_context_schema_shows_every_knob(server: Server) -> None:
     assert (number["type"], number["minimum"], number["maximum"]) == ("integer", 1, 1024)
     assert auto["const"] == "auto"
     assert knobs["selector"]["enum"] == ["lru", "random", "relevance"]
-    assert knobs["prompts"]["enum"] == ["standard", "compact"]
+    assert knobs["prompts"]["enum"] == ["standard", "compact", "document-first"]
 
 
 def test_the_other_schemas_show_what_goes_in_and_out(server: Server) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 from langchain_core.prompts import ChatPromptTemplate
 
-from mhm_langgraph import COMPACT, STANDARD, Prompts, SettingsError, create_mhm_agent
+from mhm_langgraph import COMPACT, DOCUMENT_FIRST, STANDARD, Prompts, SettingsError, create_mhm_agent
 from mhm_langgraph.readers import AnswerRequest, PickRequest, UpdateRequest
 from mhm_langgraph.readers.chat import answer_messages, pick_messages, update_messages
 from mhm_langgraph.readers.gates import Gates
@@ -143,6 +143,31 @@ def test_the_compact_prompt_puts_the_head_to_rewrite_last_and_has_no_labels(head
     assert "head" not in prompt.lower().replace("ahead", "")
 
 
+def _begin_alike(one: str, other: str) -> str:
+    size = next(number for number, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return one[:size]
+
+
+def test_the_standard_prompt_begins_with_what_changes_least() -> None:
+    """From one step to the next: the question and the heads before the one just rewritten."""
+    before = sent("update", STANDARD, head=2)
+    after = sent("update", STANDARD, heads=[*HEADS[:2], "New."], head=0, chunk="The next chunk.")
+    assert _begin_alike(before, after).endswith("<head_2>\n")
+    assert before.index(QUESTION) < before.index(HEADS[0]) < before.index(CHUNK)
+
+
+@pytest.mark.parametrize("kind", ["update", "pick"])
+def test_document_first_begins_alike_for_every_question_and_memory(kind: str) -> None:
+    others = {"question": "Who is the mate?", "heads": ["It rained.", "Fair.", ""]}
+    one, other = (sent(kind, DOCUMENT_FIRST, **given) for given in ({}, others))
+    assert CHUNK in _begin_alike(one, other)
+    assert _begin_alike(one, other).endswith("<question>\nWho ")
+    words = [sorted(sent(kind, prompts).split()) for prompts in (STANDARD, DOCUMENT_FIRST)]
+    assert words[0] == words[1] or kind == "update"  # the system message tells the order
+    for kind in ("read", "answer"):
+        assert sent(kind, DOCUMENT_FIRST) == sent(kind, STANDARD)
+
+
 def test_the_least_head_is_asked_for_a_word_at_least() -> None:
     prompts = update_messages(
         UpdateRequest(question=QUESTION, heads=[""], head=0, chunk=CHUNK, head_tokens=1)
@@ -164,7 +189,7 @@ _LINES = [
     r"copy\s+the\s+sentences\s+that\b",
     r"answer\s+this\s+question\s+in\b",
 ]
-DELIMITERS = {"standard": _TAGS, "compact": [*_TAGS, *_LINES]}
+DELIMITERS = {"standard": _TAGS, "compact": [*_TAGS, *_LINES], "document-first": _TAGS}
 
 _gaps = st.sampled_from(["", " ", "  ", "\t", "\n", "\r\n", "\u00a0"])
 _breaks = st.sampled_from([" ", "  ", "\t", "\n", "\r\n", " \n ", "\u00a0"])
@@ -373,7 +398,7 @@ def test_the_presets_pass_their_own_check(preset: str, kind: str) -> None:
     assert resolve_prompts(PRESETS[preset]) is PRESETS[preset]
 
 
-@pytest.mark.parametrize("prompts", [None, "standard", "compact", "anything"])
+@pytest.mark.parametrize("prompts", [None, "standard", "compact", "document-first", "anything"])
 def test_a_name_is_left_to_the_settings(prompts: Any) -> None:
     assert resolve_prompts(prompts) is None
 

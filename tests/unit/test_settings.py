@@ -47,7 +47,7 @@ def test_every_number_has_bounds_where_studio_shows_them(name: str) -> None:
     ("name", "allowed"),
     [
         ("selector", {"lru", "random", "relevance"}),
-        ("prompts", {"standard", "compact"}),
+        ("prompts", {"standard", "compact", "document-first"}),
         ("grounding", {"off", "flag", "reject"}),
         ("grounding_rule", {"names", "verbatim"}),
     ],

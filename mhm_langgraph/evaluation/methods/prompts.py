@@ -99,7 +99,11 @@ _WHOLE_STANDARD = ChatPromptTemplate.from_messages(
     ]
 )
 
-WHOLE = {"standard": _WHOLE_STANDARD, "compact": COMPACT.answer}
+WHOLE = {
+    "standard": _WHOLE_STANDARD,
+    "compact": COMPACT.answer,
+    "document-first": _WHOLE_STANDARD,  # the context stands first in it anyway
+}
 """Answers from the whole context, by prompt preset."""
 
 CLOSED_BOOK = ChatPromptTemplate.from_messages(
