@@ -298,6 +298,9 @@ async def test_closed_book_shows_the_question_alone(sample: Sample) -> None:
         ("mhm-lru+model=x", "has no setting 'model'; mhm-lru takes heads, head_tokens"),
         ("remem+heads=2", "has no setting 'heads'"),
         ("remem+recall=2", "has no setting 'recall'"),
+        ("remem+recall_updates=true", "has no setting 'recall_updates'"),
+        ("remem+prompts=compact", "has no setting 'prompts'"),
+        ("mhm-lru+prompts=chunk-first", "prompts='chunk-first' is not allowed"),
         ("mhm-concur+parallel_heads=2", "has no setting 'parallel_heads'"),
         ("llm+heads=2", "has no setting 'heads'; llm takes window, answer_tokens"),
         ("mhm-lru+heads=0", "heads=0 is not allowed"),
@@ -338,6 +341,17 @@ def test_compact_prompts_can_not_ask_for_two_things(name: str) -> None:
 async def test_a_value_in_a_name_is_of_its_own_kind(sample: Sample) -> None:
     settings = resolve_method("mhm-lru+heads=2+call_timeout=0.5+stream_answer=true+selector=random").settings
     assert settings == {"heads": 2, "call_timeout": 0.5, "stream_answer": True, "selector": "random"}
+
+
+async def test_a_method_may_name_its_prompts(sample: Sample) -> None:
+    """So that one bench compares them; without a name they are the trial's."""
+    first = {}
+    for setting in ("", "+prompts=document-first", "+prompts=standard"):
+        model = ScriptedChatModel(replies=reply)
+        await run(f"mhm-lru{setting}", sample, model, prompts="compact")
+        tags = [re.search("<(chunk|question)>", prompt) for prompt in model.prompts[:-1]]
+        first[setting] = {tag and tag[1] for tag in tags}
+    assert list(first.values()) == [{None}, {"chunk"}, {"question"}]
 
 
 # The prompts

@@ -16,7 +16,7 @@ from mhm_langgraph.state import no_usage
 __all__ = ["SETTINGS", "LoopMethod", "outcome_of"]
 
 # What the runner gives to all methods alike, and what makes no sense here.
-_OURS = {"model", "prompts", "token_counter", "sources", "base_url", "checkpointer", "store", "name"}
+_OURS = {"model", "token_counter", "sources", "base_url", "checkpointer", "store", "name"}
 SETTINGS = tuple(name for name in inspect.signature(create_mhm_agent).parameters if name not in _OURS)
 """The settings that a method's name may carry."""
 
@@ -50,6 +50,7 @@ class LoopMethod:
             "call_timeout": trial.patience.call_timeout,
             "max_retries": trial.patience.max_retries,
             "seed": trial.seed,
+            "prompts": trial.prompts,
             **self.settings,
         }
         reader = trial.reader
@@ -61,7 +62,7 @@ class LoopMethod:
                 f"method {self.name!r} needs a reader that can pick a head; {type(reader).__name__} has no "
                 "pick method. Leave the method out, or give it one."
             )
-        graph = create_mhm_agent(reader, prompts=trial.prompts, token_counter=trial.count, **settings)
+        graph = create_mhm_agent(reader, token_counter=trial.count, **settings)
         return graph, reader
 
     def check(self, trial: Trial) -> None:

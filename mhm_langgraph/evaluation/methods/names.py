@@ -24,8 +24,11 @@ _ABLATIONS = {
 """Short names for several methods."""
 
 
-_GATES = ("update_gate", "exit_gate", "parallel_heads")
+_LOOP_ONLY = ("prompts", "update_gate", "exit_gate", "parallel_heads")
 """Settings of the loop's own prompts and rounds, which the methods with prompts of their own do not have."""
+
+_RECALL = ("recall", "recall_tokens", "recall_updates", "recall_ranking")
+"""Settings of the loop's own recall, which a method that calls back by itself does not have."""
 
 
 def _without(*names: str) -> tuple[str, ...]:
@@ -48,10 +51,10 @@ _BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[str, dict[str, Any]], Meth
         lambda name, given: LoopMethod(name, {"heads": 4, "selector": "relevance", **given}),
     ),
     "mhm-concur": (
-        _without("selector", *_GATES),
+        _without("selector", *_LOOP_ONLY),
         lambda name, given: LoopMethod(name, {"heads": 4, **given}, parts=concur_parts),
     ),
-    "remem": (_without("heads", "selector", "recall", *_GATES), _remem),
+    "remem": (_without("heads", "selector", *_RECALL, *_LOOP_ONLY), _remem),
     "llm": (("window", "answer_tokens"), WholeContext),
     "closed-book": (("answer_tokens",), ClosedBook),
 }
