@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mhm_langgraph import Reader, Reply, SettingsError, Usage
 from mhm_langgraph.evaluation.records import Sample
 from mhm_langgraph.readers import AnswerRequest, UpdateRequest
+from mhm_langgraph.readers.gates import Gate
 from mhm_langgraph.retention import Rates
 from mhm_langgraph.text import sentences
 
@@ -85,7 +86,13 @@ class SimulatedReader(Reader):
         self.facts, self.rates, self.seed = tuple(facts), rates, seed
 
     def update(self, request: UpdateRequest) -> Reply:
-        """Rewrite a head: each fact is kept, copied or captured by its own chance."""
+        """Rewrite a head: each fact is kept, copied or captured by its own chance.
+
+        It knows where its facts stand, so of gates that are on it makes the best use there is: it skips
+        every chunk without a fact, and exits once all of them are in memory.
+        """
+        if request.gates.update and not any(_in_chunk(fact, request) for fact in self.facts):
+            return Reply(text="", usage=_ONE_CALL, gate="skip")
         here = set(request.heads[request.head].splitlines())
         others = _lines(text for index, text in enumerate(request.heads) if index != request.head)
         others |= _lines(request.recalled)
@@ -98,7 +105,10 @@ class SimulatedReader(Reader):
                 kept.append(fact.line)
             else:
                 cut = True
-        return Reply(text="\n".join(kept) or _NOTHING, usage=_ONE_CALL, cut=cut)
+        held = {*kept, *_lines(text for index, text in enumerate(request.heads) if index != request.head)}
+        enough = bool(self.facts) and all(fact.line in held for fact in self.facts)
+        gate: Gate = "exit" if request.gates.exit and enough else ""
+        return Reply(text="\n".join(kept) or _NOTHING, usage=_ONE_CALL, cut=cut, gate=gate)
 
     def answer(self, request: AnswerRequest) -> Reply:
         """All facts that memory holds, or that are recalled."""
@@ -108,7 +118,6 @@ class SimulatedReader(Reader):
 
     def _holds(self, number: int, request: UpdateRequest, here: bool, elsewhere: bool) -> bool:
         """Whether the head holds a fact after its turn."""
-        start, end = request.span
 
         def happens(what: str, chance: float) -> bool:
             seed = f"{self.seed}:{request.step}:{request.head}:{number}:{what}"
@@ -117,11 +126,13 @@ class SimulatedReader(Reader):
         return (
             (here and not happens("forget", self.rates.forget))
             or (elsewhere and happens("copy", self.rates.copy))
-            or (
-                any(start <= place < end for place in self.facts[number].places)
-                and happens("capture", self.rates.capture)
-            )
+            or (_in_chunk(self.facts[number], request) and happens("capture", self.rates.capture))
         )
+
+
+def _in_chunk(fact: Fact, request: UpdateRequest) -> bool:
+    start, end = request.span
+    return any(start <= place < end for place in fact.places)
 
 
 def _lines(texts: Iterable[str]) -> set[str]:

@@ -130,6 +130,26 @@ def test_a_head_that_lost_everything_is_rewritten_and_says_nothing() -> None:
     assert reader.answer(AnswerRequest(question="?", heads=["-"], answer_tokens=9)).text == "-"
 
 
+def test_with_gates_it_skips_and_exits_as_one_who_knows() -> None:
+    sample, sure = sample_of(7), Rates(capture=1)
+    for gates, steps, skipped in (
+        ({"update_gate": True}, STEPS, STEPS - 1),
+        ({"exit_gate": True}, 8, 0),
+        ({"update_gate": True, "exit_gate": True}, 8, 7),
+    ):
+        graph, given = read(SimulatedReader(facts_of(sample), rates=sure), sample, 2, **gates)
+        *updates, answered = graph.stream(given, stream_mode="custom")
+        assert (len(updates), answered["answer"]) == (steps, LINE)
+        assert sum(event["gated"] == "skip" for event in updates) == skipped
+        assert answered.get("exited", False) == ("exit_gate" in gates)
+
+
+def test_without_facts_nothing_suffices() -> None:
+    sample = sample_of(7)
+    graph, given = read(SimulatedReader([]), sample, 2, exit_gate=True)
+    assert graph.invoke(given)["step"] == STEPS
+
+
 def test_passages_that_say_the_same_are_one_fact() -> None:
     sample = sample_of(0)
     twice = Sample(
