@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import evaluation, growth, retention, sizes
+from benchmarks import evaluation, growth, prompt_cache, retention, sizes
 from benchmarks.growth import fitted
 from benchmarks.retention_points import LENGTHS
 from benchmarks.table import Row, markdown, save
@@ -56,6 +56,23 @@ def test_a_straight_line_is_found():
     slope, deviation = fitted([(1, 15), (2, 25), (4, 45)])
     assert slope == pytest.approx(10)
     assert deviation == pytest.approx(0, abs=1e-9)
+
+
+def test_what_prompts_have_in_common_is_counted_and_kept(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["prompt_cache", "--steps", "6", "--results", str(tmp_path)])
+    prompt_cache.main()
+    lines = json.loads((tmp_path / "prompt_cache.json").read_text())["lines"]
+    assert {(line["questions"], line["heads"]) for line in lines} == {(1, 1), (1, 4), (8, 1), (8, 4)}
+    assert all(0 < line["again"] < line["tokens"] for line in lines)
+    assert (tmp_path / "prompt_cache.md").read_text().count("document-first") == 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "size"),
+    [("", "a", 0), ("ab", "ab", 2), ("ab", "abc", 2), ("abx", "aby", 2), ("x", "y", 0)],
+)
+def test_how_much_two_texts_begin_with_in_common(one: str, other: str, size: int):
+    assert prompt_cache.common(one, other) == size
 
 
 def test_the_retention_is_simulated_drawn_and_kept(tmp_path: Path, monkeypatch, capsys):
