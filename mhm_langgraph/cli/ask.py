@@ -22,7 +22,7 @@ from mhm_langgraph.readers import resolve_reader
 __all__ = ["FAILED", "INTERRUPTED", "MISTAKE", "ask", "fail"]
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
-_SHOWN = ["heads", "step", "usage", "answer", "span"]
+_SHOWN = ["heads", "step", "usage", "answer", "span", "exited"]
 _DEFAULT = Settings.checked({})
 _END = object()
 

@@ -72,6 +72,8 @@ def _read_stdin() -> str:
 def print_result(out: Mapping[str, Any], *, as_json: bool) -> None:
     """The answer, or all of the result as JSON, on standard output."""
     if as_json:
-        print(json.dumps({key: out.get(key) for key in ("answer", "heads", "usage", "step")}, indent=2))
+        # What was not read is told where there is such: off, the document is what it was.
+        found = {key: out.get(key) for key in ("answer", "heads", "usage", "step")}
+        print(json.dumps(found | ({"exited": out["exited"]} if out.get("exited") else {}), indent=2))
     elif out.get("answer") is not None:
         print(printable(out["answer"]))

@@ -180,6 +180,12 @@ def test_gates_are_options_and_the_summary_tells_what_they_did(mhm: Mhm, book: s
     assert "held nothing" not in mhm(book, "-q", QUESTION, *SMALL).err
 
 
+def test_json_tells_what_the_exit_gate_left_unread(mhm: Mhm, book: str) -> None:
+    done = mhm(book, "-q", QUESTION, "--json", *SMALL, "--exit-gate").json
+    assert set(done) == {"answer", "heads", "usage", "step", "exited"}
+    assert 0 < done["exited"]["read"] < done["exited"]["total"]
+
+
 def test_help_and_version(mhm: Mhm, capsys: Any) -> None:
     assert re.fullmatch(r"mhm \d+\.\d+\.\d+\n", _main(capsys, "--version").out)
     options = mhm("--help").out
