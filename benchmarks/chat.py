@@ -31,9 +31,9 @@ from scipy import stats
 from benchmarks.chat_models import Costs, Listener, SimulatedNotes
 from benchmarks.chat_talk import LAGS, Fact, Talk, data_folder, make_talk
 from benchmarks.table import conditions, progress
+from mhm_langgraph.chat import COMPACT_CHAT
 from mhm_langgraph.evaluation.report.style import COLOURS, MARKERS, drawing, save, share_axis
 from mhm_langgraph.middleware import MultiHeadMemoryMiddleware
-from mhm_langgraph.readers import COMPACT
 from mhm_langgraph.retention import Rates
 
 __all__ = ["Probe", "Result", "Setting", "main", "run_talk"]
@@ -132,7 +132,7 @@ def middleware(method: str, model: BaseChatModel, setting: Setting) -> Any:
             **sizes,
         )
     if setting.compact:
-        sizes["summary_prompt"] = _compact_summary(COMPACT.read)
+        sizes["summary_prompt"] = _compact_summary(COMPACT_CHAT.read)
     if method == _UNTRIMMED:
         sizes["trim_tokens_to_summarize"] = None
     limited = model.model_copy(update={"max_tokens": setting.memory})
@@ -140,9 +140,9 @@ def middleware(method: str, model: BaseChatModel, setting: Setting) -> Any:
 
 
 def _compact_summary(read: ChatPromptTemplate) -> str:
-    """The instruction of the compact prompt, for a summary."""
-    text = read.format_messages(other_heads="", head="", chunk="{messages}")[0].text
-    return re.sub(r"\n{2,}(?=\{)", "\n", text)
+    """The instruction of the compact prompt, for a summary, which has no heads."""
+    text = read.format_messages(other_heads="", head="", chunk="")[0].text
+    return "Text:\n{messages}\n\n" + text.splitlines()[-1]
 
 
 def run_talk(

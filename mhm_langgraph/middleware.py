@@ -60,7 +60,8 @@ class MultiHeadMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
             all be reached; a list of such of which one must be; None: never. Tokens are those of the
             messages and heads, or what the agent's model has reported, whichever are more.
         keep: How much stays unread: `("messages", 20)`, `("tokens", 3000)` or `("fraction", 0.3)`.
-        prompts: `"chat"` (also None), `"standard"`, `"compact"` for small models, or `Prompts` of your own.
+        prompts: `"chat"`, `"standard"`, `"compact"` for small models, or `Prompts` of your own. None is what
+            suits the model: compact for `"local"`, else chat.
         token_counter: As for `create_mhm_agent`, or a function from messages to tokens.
         chunk_tokens: How much is read at one model call, in tokens. More is read in several calls.
         pin_first: Whether the user's first message stays in the conversation for ever.

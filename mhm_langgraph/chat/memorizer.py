@@ -318,7 +318,7 @@ def create_memorizer(
         }
     )
     reader = resolve_reader(model, base_url, settings.call_timeout)
-    chosen = resolve_chat_prompts(prompts)
+    chosen = resolve_chat_prompts(prompts, getattr(reader, "preset", None))
     counters = resolve_counters(token_counter, getattr(reader, "model", None))
     window = getattr(reader, "window", None)
     reader.check(

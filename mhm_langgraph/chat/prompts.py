@@ -10,9 +10,9 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from mhm_langgraph.chat.state import ChatMemory
 from mhm_langgraph.errors import SettingsError, shown
-from mhm_langgraph.readers.prompts import PRESETS, STANDARD, Prompts, resolve_prompts
+from mhm_langgraph.readers.prompts import COMPACT, STANDARD, Prompts, resolve_prompts
 
-__all__ = ["CHAT", "memory_text", "resolve_chat_prompts", "with_memory"]
+__all__ = ["CHAT", "COMPACT_CHAT", "memory_text", "resolve_chat_prompts", "with_memory"]
 
 _MEMORY_MARK = (r"(?i)<(?=[\s/]*memory[\s]*>)", "‹")
 
@@ -48,6 +48,22 @@ CHAT = replace(
     marks=(*STANDARD.marks, _MEMORY_MARK),
 )
 """For conversations: facts about the user, wishes, decisions; the newest statement holds."""
+
+_LINE_START = r"(?:^|[\n\r\u2028\u2029])[^\S\n\r\u2028\u2029]*"
+
+COMPACT_CHAT = replace(
+    COMPACT,
+    # No question picks among sentences, so those of the other heads must not be part of the text.
+    read=ChatPromptTemplate.from_template(
+        "Notes:\n{other_heads}\n\nText:\n{head}\n\n{chunk}\n\n"
+        "Copy the sentences of the text that say who, what, when, where and how many, and what the user "
+        "wants."
+    ),
+    marks=(*COMPACT.marks, _MEMORY_MARK, (rf"(?i)({_LINE_START})(?=notes\s*:)", r"\1· ")),
+)
+"""For conversations and small models: the other heads stand apart, so that they are not copied again."""
+
+_PRESETS = {"chat": CHAT, "standard": STANDARD, "compact": COMPACT_CHAT}
 
 _BEGINNING = (
     "Notes on the earlier part of this conversation: {read} messages that are no longer shown. The notes "
@@ -127,22 +143,23 @@ def with_memory(system: SystemMessage | None, part: str) -> SystemMessage | None
     return system.model_copy(update={"content": [*system.content, {"type": "text", "text": part}]})
 
 
-def resolve_chat_prompts(prompts: object) -> Prompts:
-    """From what a caller may name to prompts: None or `"chat"`, another preset, or `Prompts` of one's own.
+def resolve_chat_prompts(prompts: object, preset: str | None = None) -> Prompts:
+    """From what a caller may name to prompts.
+
+    Args:
+        prompts: `"chat"`, another preset, or `Prompts` of one's own; None: what suits the model.
+        preset: What suits the model; None: `"chat"`.
 
     Raises:
         SettingsError: They are none of these.
     """
-    if prompts is None or prompts == "chat":
-        return CHAT
-    if isinstance(prompts, str):
-        if prompts not in PRESETS:
-            raise SettingsError(
-                f"prompts={shown(prompts)} is not allowed: pass 'chat', "
-                + ", ".join(map(repr, PRESETS))
-                + ", or Prompts."
-            )
-        return PRESETS[prompts]
-    own = resolve_prompts(prompts)
-    assert own is not None  # noqa: S101  # None is for names
-    return own
+    named = (preset or "chat") if prompts is None else prompts
+    if not isinstance(named, str):
+        own = resolve_prompts(named)
+        assert own is not None  # noqa: S101  # None is for names
+        return own
+    if named not in _PRESETS:
+        raise SettingsError(
+            f"prompts={shown(named)} is not allowed: pass {', '.join(map(repr, _PRESETS))}, or Prompts."
+        )
+    return _PRESETS[named]
