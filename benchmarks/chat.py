@@ -240,7 +240,7 @@ def local_settings(conversations: int) -> Iterator[list[Setting]]:
             "model": real,
         }
         yield [
-            Setting(name="one short instruction", compact=True, methods=(_HEADS, _UNTRIMMED), **sizes),
+            Setting(name="one short instruction", compact=True, methods=(_HEADS, _ONE, _UNTRIMMED), **sizes),
         ]
 
 
@@ -429,7 +429,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", choices=["simulation", "local"], help="one part; the other stays as it was")
     parser.add_argument("--conversations", type=int, default=20, help="simulated conversations")
-    parser.add_argument("--local", type=int, default=2, help="conversations of the local model")
+    parser.add_argument("--local", type=int, default=4, help="conversations of the local model, minutes each")
     parser.add_argument("--results", type=Path, default=_RESULTS, help="folder for what is written")
     return parser.parse_args()
 
