@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -31,10 +32,14 @@ class GateState(NamedTuple):
     Args:
         usage: What it has cost, over all its runs.
         closed: Why nothing more is asked; None while it is open.
+        calls: Calls that this run has made for jobs that have ended.
+        calls_under_way: Calls that it has made for jobs that have not.
     """
 
     usage: Usage
     closed: str | None
+    calls: int
+    calls_under_way: int
 
 
 class Gate(Protocol):
@@ -79,6 +84,8 @@ class OpenGate:
     def __init__(self, limits: Limits, usage: Usage) -> None:
         self._limits = limits
         self._total, self._running, self._begun = usage, dict[str, Usage](), dict[str, int]()
+        # Apart from the usage, which many a reader does not tell, and which holds earlier runs.
+        self._calls, self._calls_ended = Counter[str](), 0
         self._rates = [
             _rate(limits.requests_per_minute),
             _rate(limits.tokens_per_minute),
@@ -105,6 +112,7 @@ class OpenGate:
 
     async def spend(self, thread: str, usage: Usage) -> None:
         """As `Gate.spend`."""
+        self._calls[thread] += 1
         self._running[thread] = add_usage(self._running.get(thread, no_usage()), usage)
         self._count(usage)
 
@@ -113,6 +121,7 @@ class OpenGate:
         self._count(self._running.pop(thread, no_usage()), -1)
         self._count(usage)
         self._begun.pop(thread, None)
+        self._calls_ended += self._calls.pop(thread, 0)
 
     async def close(self, reason: str) -> None:
         """As `Gate.close`; the first reason stands."""
@@ -121,7 +130,7 @@ class OpenGate:
 
     async def state(self) -> GateState:
         """As `Gate.state`."""
-        return GateState(self._total, self._reason)
+        return GateState(self._total, self._reason, self._calls_ended, self._calls.total())
 
     def _count(self, usage: Usage, sign: int = 1) -> None:
         """Add to the total, which every call looks at: a sum over all jobs under way would take too long."""

@@ -34,6 +34,8 @@ class Progress:
         usage: What all runs have cost.
         cost: The same in money, 0 where no prices are given.
         seconds: Of this run.
+        calls: Model calls that this run has made for the jobs that it has ended.
+        calls_under_way: Those that it has made for jobs that have not ended.
         stopped: Why it was stopped, None where it was not.
     """
 
@@ -45,6 +47,8 @@ class Progress:
     usage: Usage
     cost: float
     seconds: float
+    calls: int = 0
+    calls_under_way: int = 0
     stopped: str | None = None
 
     @property
@@ -54,8 +58,15 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """What the rest will take at this run's rate; None before a job has ended."""
-        return self.seconds / self.ended * self.left if self.ended else None
+        """What the rest will take at this run's rate of calls; None before a job has ended that made any.
+
+        It supposes that the jobs left take as many calls as those that have ended: more is not known of
+        them. Each has one call to make at least.
+        """
+        if not (self.ended and self.calls):
+            return None
+        rest = self.left * self.calls / self.ended - self.calls_under_way
+        return self.seconds / (self.calls + self.calls_under_way) * max(rest, self.left)
 
 
 class Recorder:
@@ -127,18 +138,20 @@ class Recorder:
 
     async def progress(self) -> Progress:
         """How the batch stands."""
-        usage, closed = await self._gate.state()
-        self.stopping |= closed is not None
+        gate = await self._gate.state()
+        self.stopping |= gate.closed is not None
         return Progress(
             total=self._scan.total,
             before=self._scan.done,
             failed_before=self._done.failed,
             ended=self._ended,
             failed=self._failed,
-            usage=usage,
-            cost=self._limits.cost(usage["input_tokens"], usage["output_tokens"]),
+            usage=gate.usage,
+            cost=self._limits.cost(gate.usage["input_tokens"], gate.usage["output_tokens"]),
             seconds=time.monotonic() - self._started,
-            stopped=closed,
+            calls=gate.calls,
+            calls_under_way=gate.calls_under_way,
+            stopped=gate.closed,
         )
 
     async def _record(self, rows: list[ResultRow]) -> None:
@@ -149,6 +162,8 @@ class Recorder:
             await asyncio.to_thread(self._results.append, rows)
             for row in rows:
                 await self._gate.settle(row["thread"], row["usage"])
+                self._ended += 1
+                self._failed += row["error"] is not None
                 if not (self._keep or can_go_on(row["error"])):
                     await self._checkpoints.forget(row["thread"])
         except Exception as error:
@@ -156,9 +171,6 @@ class Recorder:
             await self.stop(str(error))
             if not isinstance(error, MHMError | OSError):
                 raise
-            return
-        self._ended += len(rows)
-        self._failed += sum(row["error"] is not None for row in rows)
 
     async def _show(self) -> None:
         if self._watch is not None:

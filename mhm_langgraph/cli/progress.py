@@ -34,8 +34,8 @@ def progress_line(progress: batch.Progress, *, priced: bool = False, ended: bool
     Example:
         >>> progress_line(batch.Progress(total=200, before=50, failed_before=1, ended=50, failed=2,
         ...     usage={"input_tokens": 90_000, "output_tokens": 9_000, "calls": 60}, cost=0.25,
-        ...     seconds=30, stopped=None), priced=True)
-        '100 of 200 documents, 3 failed, 99,000 tokens, cost 0.25, 1 min 00 s left'
+        ...     seconds=30, calls=500, calls_under_way=100), priced=True)
+        '100 of 200 documents, 3 failed, 99,000 tokens, cost 0.25, 45 s left'
     """
     failed = progress.failed + progress.failed_before
     tokens = progress.usage["input_tokens"] + progress.usage["output_tokens"]

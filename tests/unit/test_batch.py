@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mhm_langgraph import ReaderError, SettingsError
-from mhm_langgraph.batch import Job, Limits, ResultRow, read_jobs
+from mhm_langgraph.batch import Job, Limits, Progress, ResultRow, read_jobs
 from mhm_langgraph.batch.checkpoints import is_store_failure, open_checkpoints
 from mhm_langgraph.batch.folder import done_jobs, scan_jobs
 from mhm_langgraph.batch.gate import OpenGate
@@ -201,6 +201,16 @@ async def test_the_gate_closes_at_a_ceiling_and_counts_a_job_once() -> None:
     assert (await gate.state()).closed == "max_tokens=25 is reached: raise it to go on."
 
 
+async def test_the_gate_tells_calls_of_ended_jobs_from_those_of_jobs_under_way() -> None:
+    gate = OpenGate(Limits(), ONE_CALL)
+    for thread in ("a", "a", "b", "a"):
+        await gate.spend(thread, no_usage())
+    await gate.settle("a", {**ONE_CALL, "calls": 9})
+    await gate.settle("never begun", no_usage())
+    state = await gate.state()
+    assert (state.calls, state.calls_under_way) == (3, 1)
+
+
 async def test_who_waits_for_a_rate_is_let_go_when_the_gate_closes() -> None:
     gate = OpenGate(Limits(requests_per_minute=1), no_usage())
     assert await gate.admit(0)
@@ -214,6 +224,34 @@ async def test_who_waits_for_a_rate_is_let_go_when_the_gate_closes() -> None:
 async def test_a_call_larger_than_a_seconds_tokens_is_let_through() -> None:
     gate = OpenGate(Limits(tokens_per_minute=600_000), no_usage())
     assert await asyncio.wait_for(gate.admit(12_000), 5)
+
+
+# Progress.
+
+
+def progress(**values: Any) -> Progress:
+    given = {"total": 100, "before": 20, "failed_before": 0, "ended": 0, "failed": 0, "usage": no_usage()}
+    return Progress(**{**given, "cost": 0.0, "seconds": 60.0, **values})
+
+
+def test_the_time_left_goes_by_calls_and_not_by_jobs_that_have_ended() -> None:
+    """When the first of eight jobs ends, the others have read as much: seven eighths of the calls count."""
+    first = progress(ended=1, calls=10, calls_under_way=70)
+    assert first.left * 10 - 70 == 720
+    assert first.seconds_left == pytest.approx(60 * 720 / 80)
+    later = progress(ended=1, calls=10, calls_under_way=76, seconds=64.5)
+    assert later.seconds_left is not None
+    assert first.seconds_left is not None
+    assert later.seconds_left < first.seconds_left, "it does not rise before the next one ends"
+
+
+def test_no_time_is_told_before_a_job_with_calls_has_ended() -> None:
+    assert progress(calls_under_way=50).seconds_left is None
+    assert progress(ended=3, failed=3, calls_under_way=50).seconds_left is None
+
+
+def test_a_last_job_longer_than_the_others_still_has_a_call_to_make() -> None:
+    assert progress(ended=79, calls=79, calls_under_way=41).seconds_left == pytest.approx(0.5)
 
 
 # Checkpoints.
