@@ -164,7 +164,7 @@ def write_parquet(results: ResultsFile, path: Path) -> None:
         path: The file; one that is there is replaced.
 
     Raises:
-        SettingsError: pyarrow is not installed.
+        SettingsError: pyarrow is not installed, or the disk does not take the file.
     """
     try:
         import pyarrow as pa
@@ -172,15 +172,29 @@ def write_parquet(results: ResultsFile, path: Path) -> None:
     except ModuleNotFoundError as error:
         raise SettingsError('Parquet files need their extra: pip install "mhm-langgraph[batch]"') from error
     schema, partial = _schema(pa), path.with_suffix(".partial")
-    with ParquetWriter(partial, schema, compression="zstd") as writer:
-        for rows in _groups(results.rows(), _ROWS_A_GROUP):
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-    partial.replace(path)
+    try:
+        with ParquetWriter(partial, schema, compression="zstd") as writer:
+            for rows in _groups(results.rows(), _ROWS_A_GROUP):
+                writer.write_table(_table(pa, rows, schema))
+        partial.replace(path)
+    except OSError as error:
+        raise SettingsError(
+            f"{path} can not be written: {error}. All results are in {results.path}."
+        ) from error
 
 
 def _groups(rows: Iterator[ResultRow], size: int) -> Iterator[list[ResultRow]]:
     while group := list(islice(rows, size)):
         yield group
+
+
+def _table(pa: Any, rows: list[ResultRow], schema: Any) -> Any:
+    """Rows as Parquet writes them: half a surrogate pair, which it can not hold, becomes a question mark."""
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except UnicodeEncodeError:
+        text = json.dumps(rows, ensure_ascii=False).encode("utf-8", "replace")
+        return pa.Table.from_pylist(json.loads(text), schema=schema)
 
 
 def _schema(pa: Any) -> Any:
@@ -193,6 +207,8 @@ def _schema(pa: Any) -> Any:
         ("source", text),
         ("tokens", count),
         ("selected", pa.bool_()),
+        ("unsupported", pa.list_(text)),
+        ("archived", text),
     ]
     usage = [(name, count) for name in ("input_tokens", "output_tokens", "calls")]
     return pa.schema(

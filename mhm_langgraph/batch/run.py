@@ -107,7 +107,8 @@ async def arun_batch(
             `postgresql://...`.
         keep_threads: Whether the threads of finished jobs are kept, to be looked at.
         retry_failed: Whether the jobs that failed in earlier runs are run again.
-        parquet: Whether all results are also written as `OUT/results.parquet`, at the end of the run.
+        parquet: Whether all results are also written as `OUT/results.parquet`, at the end of the run. Where
+            an earlier run has written it, they are whether asked or not, so that it does not fall behind.
         watch: Called with the progress, every second.
         **settings: As in `create_mhm_agent`: `heads`, `chunk_tokens` and so on.
 
@@ -141,8 +142,9 @@ async def arun_batch(
                 with _interruptible(recorder), _plain_errors():
                     await _drive(pool, _Feed(jobs, done, scan.total), recorder)
                 progress = await recorder.progress()
-        if parquet:
-            await asyncio.to_thread(write_parquet, results, out / "results.parquet")
+        table = out / "results.parquet"
+        if parquet or table.exists():
+            await asyncio.to_thread(write_parquet, results, table)
     return progress
 
 

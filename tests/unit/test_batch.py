@@ -10,16 +10,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mhm_langgraph import ReaderError, SettingsError
+from mhm_langgraph import Head, ReaderError, SettingsError
 from mhm_langgraph.batch import Job, Limits, Progress, ResultRow, read_jobs
 from mhm_langgraph.batch.checkpoints import is_store_failure, open_checkpoints
 from mhm_langgraph.batch.folder import done_jobs, scan_jobs
 from mhm_langgraph.batch.gate import OpenGate
-from mhm_langgraph.batch.results import ResultsFile
+from mhm_langgraph.batch.results import ResultsFile, write_parquet
 from mhm_langgraph.batch.work import Work
 from mhm_langgraph.state import no_usage
 
@@ -151,6 +152,32 @@ def test_half_a_surrogate_pair_in_a_reply_is_written(results: ResultsFile) -> No
     results.append([row("a", "half \ud800"), row("b", "漢字")])
     assert [each["answer"] for each in results.rows()] == ["half \ud800", "漢字"]
     assert "漢字".encode() in results.path.read_bytes()
+
+
+def test_parquet_tells_all_that_a_head_tells(results: ResultsFile, tmp_path: Path) -> None:
+    """Whatever keys a head may have; those that one does not have are null."""
+    every = row("a")
+    every["heads"][0].update({"unsupported": ["No text says so."], "archived": "0:1"})
+    assert every["heads"][0].keys() == Head.__annotations__.keys()
+    results.append([every, row("b")])
+    write_parquet(results, tmp_path / "results.parquet")
+    first, second = pq.read_table(tmp_path / "results.parquet").to_pylist()
+    assert first == every
+    assert second["heads"] == [{**row("b")["heads"][0], "unsupported": None, "archived": None}]
+
+
+def test_half_a_surrogate_pair_does_not_stop_parquet(results: ResultsFile, tmp_path: Path) -> None:
+    results.append([row("a", error="SourceError: half \ud800.txt"), row("b", "漢字")])
+    write_parquet(results, tmp_path / "results.parquet")
+    first, second = pq.read_table(tmp_path / "results.parquet").to_pylist()
+    assert (first["error"], second["answer"]) == ("SourceError: half ?.txt", "漢字")
+
+
+def test_a_disk_that_does_not_take_parquet_is_one_sentence(results: ResultsFile, tmp_path: Path) -> None:
+    results.append([row("a")])
+    (tmp_path / "results.partial").mkdir()
+    with pytest.raises(SettingsError, match=r"results.parquet can not be written: .* are in .*results.jsonl"):
+        write_parquet(results, tmp_path / "results.parquet")
 
 
 # What is done, and what is left.
