@@ -205,13 +205,19 @@ class GatedReader(Reader):
     async def aupdate(self, request: UpdateRequest) -> Reply:
         """As `Reader.aupdate`."""
         tokens = self._size(
-            request.count, request.head_tokens, request.question, request.chunk, *request.heads
+            request.count,
+            request.head_tokens,
+            request.question,
+            request.chunk,
+            *request.heads,
+            *request.recalled,
         )
         return await self._gated(tokens, lambda: self._reader.aupdate(request))
 
     async def aanswer(self, request: AnswerRequest) -> Reply:
         """As `Reader.aanswer`."""
-        tokens = self._size(request.count, request.answer_tokens, request.question, *request.heads)
+        texts = request.question, *request.heads, *request.recalled
+        tokens = self._size(request.count, request.answer_tokens, *texts)
         return await self._gated(tokens, lambda: self._reader.aanswer(request))
 
     async def apick(self, request: PickRequest) -> Pick:

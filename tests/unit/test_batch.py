@@ -19,10 +19,12 @@ from mhm_langgraph import Head, ReaderError, SettingsError
 from mhm_langgraph.batch import Job, Limits, Progress, ResultRow, read_jobs
 from mhm_langgraph.batch.checkpoints import is_store_failure, open_checkpoints
 from mhm_langgraph.batch.folder import done_jobs, scan_jobs
-from mhm_langgraph.batch.gate import OpenGate
+from mhm_langgraph.batch.gate import BatchStoppedError, GatedReader, OpenGate
 from mhm_langgraph.batch.results import ResultsFile, write_parquet
 from mhm_langgraph.batch.work import Work
+from mhm_langgraph.readers import AnswerRequest, UpdateRequest
 from mhm_langgraph.state import no_usage
+from mhm_langgraph.testing import ScriptedReader
 
 ONE_CALL: Any = {"input_tokens": 9, "output_tokens": 1, "calls": 1}
 
@@ -251,6 +253,30 @@ async def test_who_waits_for_a_rate_is_let_go_when_the_gate_closes() -> None:
 async def test_a_call_larger_than_a_seconds_tokens_is_let_through() -> None:
     gate = OpenGate(Limits(tokens_per_minute=600_000), no_usage())
     assert await asyncio.wait_for(gate.admit(12_000), 5)
+
+
+class _Weighing(OpenGate):
+    """A gate that notes the size of each call and lets none through."""
+
+    def __init__(self) -> None:
+        super().__init__(Limits(), no_usage())
+        self.sizes: list[int] = []
+
+    async def admit(self, tokens: int) -> bool:
+        self.sizes.append(tokens)
+        return False
+
+
+async def test_a_calls_size_is_all_that_it_sends_and_the_most_it_may_reply() -> None:
+    gate = _Weighing()
+    reader = GatedReader(ScriptedReader(), gate, paced=True)
+    shown: dict[str, Any] = {"question": "q", "heads": ["h" * 20, "h" * 300], "count": len}
+    update = UpdateRequest(head=0, chunk="c" * 4000, head_tokens=50_000, recalled=["r" * 600_000], **shown)
+    with pytest.raises(BatchStoppedError):
+        await reader.aupdate(update)
+    with pytest.raises(BatchStoppedError):
+        await reader.aanswer(AnswerRequest(answer_tokens=50_000, recalled=["r" * 600_000], **shown))
+    assert gate.sizes == [654_321, 650_321]
 
 
 # Progress.
