@@ -75,9 +75,31 @@ def batch(
     prompts: Annotated[
         str | None, Option(help="standard, compact or document-first. [default: what suits the model]")
     ] = None,
+    recall: Annotated[
+        int, Option(help="Overwritten head texts shown again with the answer.")
+    ] = _DEFAULT.recall,
+    recall_tokens: Annotated[int, Option(help="Size of all of them, in tokens.")] = _DEFAULT.recall_tokens,
+    recall_updates: Annotated[
+        bool, Option("--recall-updates", help="Show them at each update too.")
+    ] = _DEFAULT.recall_updates,
+    grounding: Annotated[
+        str, Option(help="Sentences that the text does not support: off, flag or reject.")
+    ] = _DEFAULT.grounding,
+    grounding_rule: Annotated[
+        str, Option(help="What supports one: names, or verbatim wording.")
+    ] = _DEFAULT.grounding_rule,
     token_counter: Annotated[
         str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
     ] = None,
+    parallel_heads: Annotated[
+        int, Option(help="Heads rewritten at once, each from a chunk of its own.")
+    ] = _DEFAULT.parallel_heads,
+    update_gate: Annotated[
+        bool, Option("--update-gate", help="Let the model skip chunks that hold nothing for the question.")
+    ] = False,
+    exit_gate: Annotated[
+        bool, Option("--exit-gate", help="Let the model stop once memory suffices.")
+    ] = False,
     call_timeout: Annotated[float, Option(help="Seconds that a call may take.")] = _DEFAULT.call_timeout,
     max_retries: Annotated[int, Option(help="How often a failed call is made again.")] = _DEFAULT.max_retries,
 ) -> int:
@@ -91,8 +113,10 @@ def batch(
         "retry_failed": retry_failed, "checkpoints": checkpoints, "keep_threads": keep_threads,
         "heads": heads, "head_tokens": head_tokens, "memory_tokens": memory_tokens,
         "chunk_tokens": chunk_tokens, "answer_tokens": answer_tokens, "selector": selector,
-        "seed": seed, "prompts": prompts,
-        "token_counter": token_counter, "call_timeout": call_timeout, "max_retries": max_retries,
+        "seed": seed, "prompts": prompts, "recall": recall, "recall_tokens": recall_tokens,
+        "recall_updates": recall_updates, "grounding": grounding, "grounding_rule": grounding_rule,
+        "token_counter": token_counter, "parallel_heads": parallel_heads, "update_gate": update_gate,
+        "exit_gate": exit_gate, "call_timeout": call_timeout, "max_retries": max_retries,
     }  # fmt: skip
     try:
         limits = Limits(

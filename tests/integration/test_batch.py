@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mhm_langgraph import Reply, SettingsError, Usage, cli
+from mhm_langgraph import Reply, Settings, SettingsError, Usage, cli
 from mhm_langgraph.batch import Limits, Progress, arun_batch, run_batch
+from mhm_langgraph.cli.ask import ask
+from mhm_langgraph.cli.batch import batch
 from mhm_langgraph.testing import ScriptedReader
 from tests.integration.batch_jobs import by_id, rows, write_jobs, write_real_jobs
 from tests.integration.conftest import document
@@ -461,6 +465,31 @@ def test_progress_is_told_line_by_line_where_there_is_no_terminal(
         "mhm: 1 jobs failed, see error in out/results.jsonl; --retry-failed runs them again."
     )
     assert (tmp_path / "out" / "results.parquet").exists()
+
+
+def test_what_shapes_a_reading_in_ask_shapes_it_in_batch() -> None:
+    """Who has tried a setting on one text uses it on many."""
+    one = {"sources", "question", "db", "thread", "resume", "as_json", "verbose"}
+    in_ask, in_batch = (signature(command).parameters for command in (ask, batch))
+    assert in_ask.keys() - one <= in_batch.keys()
+    assert in_batch.keys() & Settings.model_fields.keys() == Settings.model_fields.keys() - {"stream_answer"}
+    for name in Settings.model_fields.keys() & in_ask.keys():
+        assert in_batch[name].default == in_ask[name].default, name
+
+
+def test_settings_of_the_command_line_reach_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", asked(1))
+    monkeypatch.chdir(tmp_path)
+    given = ["--recall", "2", "--recall-updates", "--grounding", "flag", "--parallel-heads", "2"]
+    gates = ["--update-gate", "--exit-gate"]
+    assert cli.main(["batch", "jobs.jsonl", "--out", "out", "--chunk-tokens", "10", *given, *gates]) == 0
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (told["recall"], told["recall_updates"], told["grounding"]) == (2, True, "flag")
+    assert (told["parallel_heads"], told["update_gate"], told["exit_gate"]) == (2, True, True)
+    (row,) = rows(tmp_path / "out")
+    assert row["error"] is None
 
 
 @pytest.mark.parametrize(
