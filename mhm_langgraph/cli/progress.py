@@ -39,13 +39,16 @@ def progress_line(progress: batch.Progress, *, priced: bool = False, ended: bool
     """
     failed = progress.failed + progress.failed_before
     tokens = progress.usage["input_tokens"] + progress.usage["output_tokens"]
-    left = progress.seconds_left if progress.left and not ended else None
+    open_jobs = bool(progress.left) and not ended
+    stopping = open_jobs and progress.stopped is not None
+    left = progress.seconds_left if open_jobs and not stopping else None
     parts = [
         f"{progress.before + progress.ended:,} of {progress.total:,} documents",
         *([f"{failed:,} failed"] if failed else []),
         f"{tokens:,} tokens",
         *([f"cost {progress.cost:,.2f}"] if priced else []),
         *([f"{duration(left)} left"] if left is not None else []),
+        *(["stopping after the calls under way"] if stopping else []),
         *([f"in {duration(progress.seconds)}"] if ended else []),
     ]
     return ", ".join(parts)

@@ -22,6 +22,7 @@ from mhm_langgraph.batch.folder import done_jobs, scan_jobs
 from mhm_langgraph.batch.gate import BatchStoppedError, GatedReader, OpenGate
 from mhm_langgraph.batch.results import ResultsFile, write_parquet
 from mhm_langgraph.batch.work import Work
+from mhm_langgraph.cli.progress import progress_line
 from mhm_langgraph.readers import AnswerRequest, UpdateRequest
 from mhm_langgraph.state import no_usage
 from mhm_langgraph.testing import ScriptedReader
@@ -305,6 +306,13 @@ def test_no_time_is_told_before_a_job_with_calls_has_ended() -> None:
 
 def test_a_last_job_longer_than_the_others_still_has_a_call_to_make() -> None:
     assert progress(ended=79, calls=79, calls_under_way=41).seconds_left == pytest.approx(0.5)
+
+
+def test_a_batch_that_is_stopping_says_so_until_its_last_call_has_ended() -> None:
+    stopping = progress(ended=4, calls=40, calls_under_way=9, stopped="interrupted")
+    assert progress_line(stopping) == "24 of 100 documents, 0 tokens, stopping after the calls under way"
+    assert progress_line(stopping, ended=True) == "24 of 100 documents, 0 tokens, in 1 min 00 s"
+    assert "stopping" not in progress_line(progress(ended=80, calls=800, stopped="max_tokens is reached"))
 
 
 # Checkpoints.
