@@ -51,7 +51,7 @@ from mhm_langgraph.rounds import (
 )
 from mhm_langgraph.selection import Choice, HeadSelector, named_selector
 from mhm_langgraph.settings import Settings
-from mhm_langgraph.sources import Budget, Chunk, Opener
+from mhm_langgraph.sources import Budget, Chunk, Opener, newly
 from mhm_langgraph.state import Exited, Reading, add_usage, empty_heads, no_usage
 from mhm_langgraph.tokens import TokenCounter
 from mhm_langgraph.views import AnswerState, ReadState, StepState
@@ -98,7 +98,7 @@ class Loop:
         reading: Reading = update.get("source") or state["source"]
         open_named = opener_with(state.get("document"), self.open_source)
         width = width_of(settings, len(update.get("heads") or state["heads"]))
-        budget = Budget(settings.chunk_tokens, self.count)
+        budget = Budget(settings.chunk_tokens, self.count, again=width)
         update["source"], read = next_chunks(reading, open_named, budget, width)
         if not read:
             return update | ended(state)
@@ -198,8 +198,8 @@ class Loop:
             )
         check_width(settings)
         names = _names(state)
+        reading = start_reading(names, opener_with(state.get("document"), newly(self.open_source)))
         open_named = opener_with(state.get("document"), self.open_source)
-        reading = start_reading(names, open_named)
         number = len(heads) or self._number_of_heads(settings, reading, open_named)
         prompts, question = self._prompts(settings), state.get("question")
         self.reader.check(load_of(question, number, settings, prompts, self.count, reads=bool(names)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from io import IOBase
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,11 +28,14 @@ __all__ = [
     "Source",
     "as_source",
     "join_documents",
+    "newly",
     "resolve_sources",
 ]
 
 Opener: TypeAlias = Callable[[str], Source]
 """Opens the source that a run names; called at each step, so it should keep what is costly."""
+
+_KEPT = 64  # sources that a function has opened and that are kept ready
 
 
 def resolve_sources(sources: Any) -> Opener:
@@ -37,7 +43,8 @@ def resolve_sources(sources: Any) -> Opener:
 
     Args:
         sources: None, files by path; a folder, files below it only; a mapping of names to sources,
-            loaders, iterables of documents, or paths; a function from a name to any of these.
+            loaders, iterables of documents, or paths; a function from a name to any of these, which is
+            asked when a run begins and whenever what it gave is not at hand any more.
 
     Returns:
         The opener.
@@ -54,9 +61,10 @@ def resolve_sources(sources: Any) -> Opener:
         return Files(sources)
     if isinstance(sources, Mapping):
         return _Named(sources)
+    if isinstance(sources, Files):
+        return sources
     if callable(sources):
-        open_file = OpenFiles()
-        return lambda name: as_source(sources(name), open_file)
+        return _Called(sources)
     raise SettingsError(
         f"sources={sources!r:.80} is not allowed: pass a folder, a mapping of names to sources, or a "
         "function from a name to a source."
@@ -88,6 +96,66 @@ def as_source(value: Any, open_file: Callable[[str | Path], Source] = FileSource
         f"{value!r:.80} is not a source: a Source, a document loader, an iterable of documents, or a "
         "path is needed."
     )
+
+
+def newly(open_source: Opener) -> Opener:
+    """How a run's sources are opened when it begins: what a function gave another run does not count."""
+    return open_source.anew if isinstance(open_source, _Called) else open_source
+
+
+class _Called:
+    """Opens what a function of the builder's returns, and keeps it: a loader can not be loaded at each step.
+
+    Args:
+        function: From a name to what stands for a source.
+    """
+
+    def __init__(self, function: Callable[[str], Any]) -> None:
+        self._function = function
+        self._open_file = OpenFiles()
+        self._opened: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str) -> Source:
+        with self._lock:
+            known = self._opened.get(name)
+        return self.anew(name) if known is None else as_source(known, self._open_file)
+
+    def anew(self, name: str) -> Source:
+        """Open it by asking the function."""
+        value = self._function(name)
+        source = as_source(value, self._open_file)
+        if isinstance(value, Iterator):
+            source = DocumentSource(_Again(partial(self._function, name)))
+        with self._lock:
+            # A path stays a path, so that a file that changes is noticed.
+            self._opened[name] = value if isinstance(value, str | Path) else source
+            self._opened.move_to_end(name)
+            if len(self._opened) > _KEPT:
+                self._opened.popitem(last=False)
+        return source
+
+
+class _Again:
+    """Documents that a function makes anew each time they are read from the start.
+
+    Args:
+        make: Makes an iterator of them.
+    """
+
+    def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
+        self._make = make
+        self._last: object = None
+
+    def __iter__(self) -> Iterator[Any]:
+        documents = self._make()
+        if documents is self._last:
+            raise SourceError(
+                "The documents can not be read again: the function gives the same iterator, which is spent; "
+                "let it return a list or a loader instead."
+            )
+        self._last = documents
+        return iter(documents)
 
 
 class _Named:

@@ -39,10 +39,12 @@ class Budget:
     Args:
         tokens: Greatest size of a chunk, in tokens.
         count: The token counter.
+        again: How many chunks, those read last, may be read once more: as many as a round has.
     """
 
     tokens: int
     count: TokenCounter
+    again: int = 1
 
     @property
     def window(self) -> int:

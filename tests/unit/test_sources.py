@@ -23,8 +23,17 @@ from hypothesis import strategies as st
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
-from mhm_langgraph import Budget, Chunk, DocumentSource, SettingsError, Source, SourceError
+from mhm_langgraph import (
+    Budget,
+    Chunk,
+    DocumentSource,
+    SettingsError,
+    Source,
+    SourceError,
+    create_mhm_agent,
+)
 from mhm_langgraph.sources import Files, FileSource, InlineSource, as_source, join_documents, resolve_sources
+from mhm_langgraph.testing import ScriptedReader
 from mhm_langgraph.tokens import utf8_tokens
 
 from .texts import (
@@ -874,6 +883,103 @@ def test_a_chunk_of_a_long_document_costs_a_chunk_of_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 1 << 20, "of a document of 8.8 MB"
+
+
+def test_the_chunks_of_a_round_can_be_read_again_and_no_more_is_held() -> None:
+    pages = [f"Page {number}. " + "All work and no play. " * 20 for number in range(500)]
+    source, budget = DocumentSource(iter(pages)), Budget(100, utf8_tokens, again=3)
+    cursor: int | None = 0
+    tracemalloc.start()
+    try:
+        while cursor is not None:
+            chunks = []
+            while len(chunks) < 3 and (chunk := source.read(cursor, budget)):
+                chunks.append(chunk)
+                cursor = chunk.end
+            once_more = Budget(100, utf8_tokens)  # what reads them again need not say how many they are
+            assert [source.read(chunk.start, once_more) for chunk in chunks] == chunks
+            cursor = cursor if chunks else None
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 17, "of a text of 220 kB"
+
+
+def test_places_far_apart_are_each_read_on_without_loading_again() -> None:
+    """Two runs at once on one graph."""
+    loader = Loader([f"Page {number}. " * 5 for number in range(80)])
+    source, budget = DocumentSource(loader), Budget(20, utf8_tokens)
+    chunks = read_all(source, budget)
+    assert len(chunks) > 40
+    loader.loaded = 0
+    for chunk in chunks[:20]:
+        assert [source.read(chunk.start, budget), source.read(chunk.start, budget)] == [chunk, chunk]
+    for ahead, behind in zip(chunks[20:40], chunks[:20], strict=True):  # a step each in turn
+        assert [source.read(ahead.start, budget), source.read(behind.start, budget)] == [ahead, behind]
+        assert [source.read(ahead.start, budget), source.read(behind.start, budget)] == [ahead, behind]
+    assert loader.runs == 1 + 2
+    assert loader.loaded <= 2 * len(loader.pages)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+@pytest.mark.parametrize("named", ["mapping", "function"])
+@pytest.mark.parametrize("heads", [4, "auto"])
+def test_a_run_loads_its_documents_once(width: int, named: str, heads: Any) -> None:
+    pages = [f"Page {number} is about number {number}. " * 4 for number in range(40)]
+    loader = Loader(pages)
+    sources: Any = {"pages": loader} if named == "mapping" else lambda name: loader
+    graph = create_mhm_agent(
+        "extractive", heads=heads, chunk_tokens=50, parallel_heads=width, sources=sources
+    )
+    for runs in (1, 2):
+        graph.invoke({"source": "pages"})
+        assert (loader.runs, loader.loaded) == (runs, runs * len(pages))
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+@pytest.mark.parametrize("named", ["mapping", "function"])
+def test_a_run_reads_an_iterator_in_rounds_too(width: int, named: str) -> None:
+    pages = [f"Page {number} is about number {number}. " * 4 for number in range(12)]
+    sources: Any = {"pages": iter(pages)} if named == "mapping" else lambda name: iter(pages)
+    reader = ScriptedReader(update=lambda request: f"Chunk {request.step}.")
+    graph = create_mhm_agent(reader, chunk_tokens=50, parallel_heads=width, sources=sources)
+    for _ in range(1 if named == "mapping" else 2):
+        reader.updates.clear()
+        graph.invoke({"source": "pages"})
+        by_step = sorted(reader.updates, key=lambda request: request.step)
+        assert "".join(request.chunk for request in by_step) == "\n\n".join(pages)
+    if named == "mapping":
+        with pytest.raises(SourceError, match="list or a loader"):
+            graph.invoke({"source": "pages"})
+
+
+def test_what_a_function_opens_is_kept_within_a_run_and_asked_for_anew_by_the_next() -> None:
+    asked: list[str] = []
+
+    def notes(name: str) -> list[str]:
+        asked.append(name)
+        return [f"Note {len(asked)}. " * 20]
+
+    reader = ScriptedReader(update="x")
+    graph = create_mhm_agent(reader, chunk_tokens=10, sources=notes)
+    for run in (1, 2):
+        graph.invoke({"source": "notes"})
+        assert asked == ["notes"] * run
+        assert f"Note {run}." in reader.updates[-1].chunk
+    assert len(reader.updates) == 10
+
+
+def test_an_iterator_that_a_function_gives_twice_is_told() -> None:
+    spent = iter(["One. " * 50])
+    opened = resolve_sources(lambda name: spent)
+    budget = Budget(10, utf8_tokens)
+    chunk = opened("x").read(0, budget)
+    assert chunk is not None
+    second = opened("x").read(chunk.end, budget)
+    assert second is not None
+    opened("x").read(second.end, budget)
+    with pytest.raises(SourceError, match="same iterator"):
+        opened("x").read(0, budget)
 
 
 # What a builder names.
