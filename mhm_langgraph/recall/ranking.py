@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import islice
 from sys import intern
+from threading import Lock
 from typing import Any
 
 import Stemmer
@@ -78,27 +80,36 @@ def by_embeddings(embeddings: Embeddings) -> Ranking:
     Returns:
         The ranking.
     """
-    vectors: dict[str, list[float]] = {}
+    import numpy as np  # loaded by whoever ranks
+
+    known: dict[str, Any] = {}
+    lock = Lock()
     ask = lru_cache(maxsize=64)(embeddings.embed_query)
 
     def rank(question: str, texts: Sequence[str]) -> list[float]:
-        new = [text for text in dict.fromkeys(texts) if text not in vectors]
-        vectors.update(zip(new, embeddings.embed_documents(new), strict=True) if new else ())
-        scores = [_cosine(ask(question), vectors[text]) for text in texts]
-        while len(vectors) > _REMEMBERED:
-            del vectors[next(iter(vectors))]
-        return scores
+        # In vectors of this call's own: another thread may let go of what is known in the meantime.
+        vectors = {text: vector for text in texts if (vector := known.get(text)) is not None}
+        if new := [text for text in dict.fromkeys(texts) if text not in vectors]:
+            made = map(np.asarray, embeddings.embed_documents(new))
+            vectors.update(zip(new, made, strict=True))
+        with lock:
+            known.update(vectors)
+            for text in [*islice(known, max(0, len(known) - _REMEMBERED))]:
+                del known[text]
+        return _cosines(ask(question), [vectors[text] for text in texts])
 
     return rank
 
 
-def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    length = (_dot(one, one) * _dot(other, other)) ** 0.5
-    return _dot(one, other) / length if length else 0.0
+def _cosines(one: Sequence[float], others: Sequence[Any]) -> list[float]:
+    """The cosine between a vector and each of others; 0 where one of them has no length."""
+    import numpy as np
 
-
-def _dot(one: Sequence[float], other: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
+    if not others:
+        return []
+    matrix, vector = np.stack(others), np.asarray(one)
+    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(vector)
+    return [float(cosine) for cosine in matrix @ vector / np.where(lengths > 0, lengths, np.inf)]
 
 
 def resolve_ranking(ranking: Any) -> Ranking:

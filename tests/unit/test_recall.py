@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.embeddings import Embeddings
 
 from mhm_langgraph import SettingsError
 from mhm_langgraph.recall import archived, bm25_scores, by_embeddings, choose, keep_entries, lineage
@@ -154,3 +156,32 @@ def test_a_vector_is_computed_once() -> None:
     assert rank("?", ["rain", "code"]) == [0.0, pytest.approx(0.7071, abs=1e-3)]
     rank("?", ["code", "rain", "code"])
     assert counting.asked == ["rain", "code"]
+
+
+class Letters(Embeddings):
+    """A vector for each text, from its letters."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(text.count(letter)) for letter in "0123456789"] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+def test_threads_rank_more_texts_than_are_remembered_by_embeddings() -> None:
+    rank = by_embeddings(Letters())
+
+    def ranked(number: int) -> bool:
+        texts = [f"{number}-{part}" for part in range(3000)]
+        scores = rank("1", texts)
+        return len(scores) == 3000 and scores[0] == pytest.approx(by_embeddings(Letters())("1", texts[:1])[0])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(ranked, range(8)))
+
+
+def test_a_vector_without_length_bears_on_nothing() -> None:
+    rank = by_embeddings(Letters())
+    assert rank("1", ["no digit", "1"]) == [0.0, pytest.approx(1)]
+    assert rank("no digit", ["1"]) == [0.0]
+    assert rank("1", []) == []
