@@ -64,7 +64,7 @@ class HeadError(MHMError, InvalidUpdateError):
 
 
 class ReaderError(MHMError):
-    """The reader (the model) failed; what was read before is kept.
+    """The reader (the model), or other code of the builder's, failed; what was read before is kept.
 
     Args:
         message: The sentence shown to the caller; secrets in it are hidden, since a checkpoint keeps it.

@@ -1,4 +1,4 @@
-"""What a reader or a selector raises becomes a ReaderError that says where, and what to do about it."""
+"""What a reader, or code of the builder's, raises becomes a ReaderError: where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ __all__ = ["aguarded", "guarded"]
 Result = TypeVar("Result")
 
 
-def guarded(state: Any, settings: Settings, call: Callable[[], Result]) -> Result:
-    """Make a call to the reader or the selector.
+def guarded(state: Any, settings: Settings, call: Callable[[], Result], who: str = "reader") -> Result:
+    """Make a call to the reader, the selector, the recall or the grounding rule.
 
     Args:
         state: Its `step` and `span` say where the run stands.
         settings: The settings in force, for the advice.
         call: The call.
+        who: What is called, for the message.
 
     Returns:
         What it returned.
@@ -37,10 +38,10 @@ def guarded(state: Any, settings: Settings, call: Callable[[], Result]) -> Resul
     except Exception as error:
         failure = error
     # Raised out here, where the failure does not hang on to it as its context.
-    raise _reader_error(state, settings, failure) from safe_cause(failure)
+    raise _reader_error(state, settings, failure, who) from safe_cause(failure)
 
 
-async def aguarded(state: Any, settings: Settings, call: Awaitable[Result]) -> Result:
+async def aguarded(state: Any, settings: Settings, call: Awaitable[Result], who: str = "reader") -> Result:
     """As `guarded`, async."""
     try:
         return await call
@@ -48,16 +49,16 @@ async def aguarded(state: Any, settings: Settings, call: Awaitable[Result]) -> R
         raise
     except Exception as error:
         failure = error
-    raise _reader_error(state, settings, failure) from safe_cause(failure)
+    raise _reader_error(state, settings, failure, who) from safe_cause(failure)
 
 
-def _reader_error(state: Any, settings: Settings, error: Exception) -> ReaderError:
+def _reader_error(state: Any, settings: Settings, error: Exception, who: str) -> ReaderError:
     """What happened where, and what to do about it."""
     step, span = state.get("step"), state.get("span")
     where = f"at step {step}, chunk {span}" if span else "while answering"
     advice = classify(error).advice.format(**settings.model_dump())
     return ReaderError(
-        f"The reader failed {where}: {told(error)}. {advice}{' ' * bool(advice)}What was read before is "
+        f"The {who} failed {where}: {told(error)}. {advice}{' ' * bool(advice)}What was read before is "
         "kept: with a checkpointer, invoke(None, config) goes on from here.",
         step=step,
         span=span,

@@ -131,7 +131,7 @@ class Loop:
 
     def update_head(self, state: StepState) -> dict[str, Any]:
         """Rewrite the selected head, or those of a round, from the question, all heads and the chunk."""
-        recalled = self.recall.find(state, self._settings(), self.count, updates=True)
+        recalled = self._recalled(state, updates=True)
         turns = self._turns(state, recalled)
         if not state.get("round"):
             return self._update(*turns[0], recalled)
@@ -140,7 +140,7 @@ class Loop:
 
     async def aupdate_head(self, state: StepState) -> dict[str, Any]:
         """As `update_head`, async. The source is read in a thread: it may block."""
-        recalled = await self.recall.afind(state, self._settings(), self.count, updates=True)
+        recalled = await self._arecalled(state, updates=True)
         turns = await asyncio.to_thread(self._turns, state, recalled)
         if not state.get("round"):
             return await self._aupdate(*turns[0], recalled)
@@ -152,7 +152,7 @@ class Loop:
     def answer(self, state: AnswerState) -> dict[str, Any]:
         """Answer the question from all heads."""
         settings = self._settings()
-        recalled = self.recall.find(state, settings, self.count)
+        recalled = self._recalled(state)
         request = answer_request(state, settings, self._prompts(settings), self.count, recalled)
         reply = guarded(state, settings, lambda: self.reader.answer(request))
         return self._answered(state, reply, recalled)
@@ -160,7 +160,7 @@ class Loop:
     async def aanswer(self, state: AnswerState) -> dict[str, Any]:
         """As `answer`, async."""
         settings = self._settings()
-        recalled = await self.recall.afind(state, settings, self.count)
+        recalled = await self._arecalled(state)
         request = answer_request(state, settings, self._prompts(settings), self.count, recalled)
         reply = await aguarded(state, settings, self.reader.aanswer(request))
         return self._answered(state, reply, recalled)
@@ -215,6 +215,18 @@ class Loop:
         _, first = next_chunk(reading, open_named, Budget(settings.chunk_tokens, self.count))
         return best_heads(steps_of(reading, first), settings.memory_tokens)
 
+    def _recalled(self, state: Any, *, updates: bool = False) -> list[Recalled] | None:
+        """What is shown again of what the heads held before."""
+        settings = self._settings()
+        find = partial(self.recall.find, state, settings, self.count, updates=updates)
+        return guarded(state, settings, find, "recall")
+
+    async def _arecalled(self, state: Any, *, updates: bool = False) -> list[Recalled] | None:
+        """As `_recalled`, async."""
+        settings = self._settings()
+        found = self.recall.afind(state, settings, self.count, updates=updates)
+        return await aguarded(state, settings, found, "recall")
+
     def _chunk_text(self, state: StepState) -> str:
         """The chunk, read again: it is never in state."""
         open_named = opener_with(state.get("document"), self.open_source)
@@ -255,7 +267,9 @@ class Loop:
     ) -> dict[str, Any]:
         """Write the head and tell of it."""
         reply = heeded(checked_reply(reply, self.reader, "update"), request.gates)
-        reply = grounded(request, reply, state["heads"], self._settings(), self.rule)
+        settings = self._settings()
+        check = partial(grounded, request, reply, state["heads"], settings, self.rule)
+        reply = guarded(state, settings, check, "grounding rule")
         write = head_write(state, request.head, reply, self.count)
         usage = add_usage(state["usage"], reply.usage)
         before = state["heads"][request.head]
@@ -263,7 +277,7 @@ class Loop:
         told(event)
         left = Exited(read=event["read"], total=event["total"])
         exited = {"exited": left} if reply.gate == "exit" else {}
-        written = overwritten(write, state["heads"]) if self._settings().recall else {"heads": write}
+        written = overwritten(write, state["heads"]) if settings.recall else {"heads": write}
         return {**written, "step": state["step"] + 1, "usage": usage, **exited}
 
     def _answered(

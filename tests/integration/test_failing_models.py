@@ -10,16 +10,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import SecretStr
 
-from mhm_langgraph import ReaderError, SettingsError, create_mhm_agent
+from mhm_langgraph import Choice, HeadSelector, ReaderError, SettingsError, Turn, create_mhm_agent
 from mhm_langgraph.readers.causes import chain
-from mhm_langgraph.testing import ScriptedChatModel
+from mhm_langgraph.testing import ScriptedChatModel, ScriptedReader
 from tests.integration.checkpointers import Memory
 from tests.integration.conftest import document
 from tests.integration.model_server import (
@@ -377,6 +378,39 @@ def test_secrets_reach_neither_error_nor_checkpoint_nor_event(
     for secret in KEYS:
         assert not [text for text in shown if secret in text]
     assert len(shown) > 4
+
+
+def leaks(*_: Any) -> Any:
+    raise ConnectionError(f"401 for key {KEYS[0]} at https://ada:{KEYS[2]}@127.0.0.1/v1")
+
+
+class LeakingSelector(HeadSelector):
+    def select(self, turn: Turn) -> Choice:
+        return cast(Choice, leaks(turn))
+
+
+BUILDERS_OWN: dict[str, dict[str, Any]] = {
+    "reader": {"model": ScriptedReader(update=leaks)},
+    "selector": {"selector": LeakingSelector()},
+    "recall at updates": {"recall": 1, "recall_updates": True, "recall_ranking": leaks},
+    "recall with the answer": {"recall": 1, "recall_ranking": leaks},
+    "grounding rule": {"grounding": "flag", "grounding_rule": leaks},
+}
+
+
+@pytest.mark.parametrize("kind", BUILDERS_OWN)
+async def test_secrets_that_code_of_the_builder_s_raises_reach_none_of_them(run: Run, kind: str) -> None:
+    saver = InMemorySaver()
+    model = ScriptedReader(update=lambda request: f"Text {request.step}.")
+    options = {"model": model, "heads": 1, "chunk_tokens": 10, "checkpointer": saver, **BUILDERS_OWN[kind]}
+    who = next((who for who in ("recall", "grounding rule") if kind.startswith(who)), "reader")
+    with pytest.raises(ReaderError, match=f"The {who} failed") as caught:
+        await run(create_mhm_agent(**options), GIVEN, THREAD)
+    assert "What was read before is kept" in str(caught.value)
+    stored = repr([(at.checkpoint, at.pending_writes) for at in saver.list(THREAD)])
+    assert "ReaderError" in stored
+    for secret in (KEYS[0], KEYS[2]):
+        assert secret not in "".join([stored, *traceback.format_exception(caught.value)])
 
 
 async def test_tokens_that_nobody_sees_are_not_streamed(server: ModelServer) -> None:
