@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mhm_langgraph import Head
+from mhm_langgraph.text import CONTROLS, HIDDEN
 
 __all__ = ["Tally", "TimeLeft", "Watch", "duration", "event_line", "head_table", "one_line", "printable"]
 
@@ -28,25 +29,27 @@ _ROWS_AROUND = 9  # lines of a terminal that the heads can not have
 _MOST_LINES = 3  # lines shown of a head, where the terminal is high enough
 _SOURCE_COLUMNS = 12  # what a source's name may take of the text's room
 _LONGEST = 1000  # characters of a head that can be among them
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(rf"[\r{CONTROLS}]")
+_HIDDEN = re.compile(f"[{HIDDEN}]")
 _NOTES = {"cut": "reply cut", "retried": "asked twice", "empty": "reply empty"}
 _GATES = {"skip": "nothing for the question", "exit": "memory suffices"}
 
 
 def printable(text: str) -> str:
-    r"""Text without control codes: what a source holds must not steer the terminal.
+    r"""Text without control codes and hidden characters: what a source holds must not steer the terminal.
 
     Args:
         text: Any text.
 
     Returns:
-        The text; line breaks and tabs stay, what else is a control code becomes a visible mark.
+        The text; line breaks and tabs stay, what else is a control code becomes a visible mark. What has
+        no look of its own (bidirectional overrides, Unicode tags) is gone.
 
     Example:
-        >>> printable("a\x1b[2Jb\r\n")
-        'a\ufffd[2Jb\n'
+        >>> printable("a\x1b[2Jb\r\n"), printable("a\u202eb")
+        ('a\ufffd[2Jb\n', 'ab')
     """
-    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+    return _CONTROL.sub("\ufffd", _HIDDEN.sub("", text.replace("\r\n", "\n")))
 
 
 def one_line(text: str) -> str:

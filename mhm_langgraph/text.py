@@ -13,6 +13,8 @@ import sentencex
 from mhm_langgraph.tokens import TokenCounter
 
 __all__ = [
+    "CONTROLS",
+    "HIDDEN",
     "character_end",
     "cut_point",
     "fingerprint",
@@ -21,6 +23,12 @@ __all__ = [
     "token_prefix",
     "trim",
 ]
+
+# Parts of regular expressions' classes: text that a person does not see, and that a model reads.
+CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+"""Control codes but for tab, line feed and carriage return."""
+HIDDEN = r"\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f"
+"""Bidirectional overrides and isolates, Unicode tags. Joiners stay: scripts and emoji need them."""
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
 _WORD_END = re.compile(r"\s+")

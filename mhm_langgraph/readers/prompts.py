@@ -11,6 +11,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from mhm_langgraph.errors import SettingsError, shown
 from mhm_langgraph.readers.gates import ENOUGH, SKIP, Gates, gate_marks
+from mhm_langgraph.text import CONTROLS, HIDDEN
 
 __all__ = ["COMPACT", "DOCUMENT_FIRST", "PRESETS", "STANDARD", "Prompts", "resolve_prompts"]
 
@@ -33,9 +34,7 @@ _VARIABLES = {
 _VARIABLES["read"] = _VARIABLES["update"] - {"question"}
 
 
-# Controls but for tab and line ends, bidirectional overrides and isolates, Unicode tags: text hidden from
-# a person and read by a model. Joiners stay: scripts and emoji need them.
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+_UNSEEN = re.compile(f"[{CONTROLS}{HIDDEN}]")
 
 # What may stand inside a tag without being seen: white space, zero-width spaces and joiners.
 _GAPS = r"\s\u200b-\u200d\u2060\ufeff"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mhm_langgraph import create_mhm_agent
+from mhm_langgraph.display import Watch, head_table, printable
 from mhm_langgraph.testing import ScriptedChatModel
 from tests.integration.conftest import noting_reader
 
@@ -47,6 +49,23 @@ def test_hidden_characters_do_not_reach_the_model() -> None:
     create_mhm_agent(model).invoke({"question": f"Who?{hidden}", "document": f"One.{hidden} Two."})
     assert not any(character in prompt for prompt in model.prompts for character in set(hidden) - set("[31m"))
     assert "kept" in model.prompts[-1]
+
+
+@pytest.mark.parametrize("hidden", ["\x1b", "\u202e", "\u2066", "\U000e0041"], ids=ascii)
+def test_hidden_characters_do_not_reach_the_terminal(hidden: str) -> None:
+    graph = create_mhm_agent("extractive", heads=1)
+    text = f"Ahab{hidden} nailed a doubloon to the{hidden} mast."
+    told = list(
+        graph.stream({"question": f"Ahab{hidden}?", "document": text}, stream_mode=["custom", "values"])
+    )
+    terminal = StringIO()
+    with Watch(terminal, question=True, verbose=True) as watch:
+        for mode, data in told:
+            watch.show(mode, data)
+        watch.say(text)
+        watch.console.print(head_table(told[-1][1]["heads"]))
+    assert "doubloon" in terminal.getvalue()
+    assert hidden not in terminal.getvalue() + printable(told[-1][1]["answer"])
 
 
 def test_emoji_and_scripts_that_need_joiners_stay_whole() -> None:
