@@ -14,6 +14,7 @@ from mhm_langgraph.tokens import TokenCounter
 
 __all__ = [
     "CONTROLS",
+    "GAPS",
     "HIDDEN",
     "character_end",
     "cut_point",
@@ -27,8 +28,11 @@ __all__ = [
 # Parts of regular expressions' classes: text that a person does not see, and that a model reads.
 CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 """Control codes but for tab, line feed and carriage return."""
-HIDDEN = r"\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f"
-"""Bidirectional overrides and isolates, Unicode tags. Joiners stay: scripts and emoji need them."""
+HIDDEN = r"\u00ad\u034f\u061c\u200e\u200f\u202a-\u202e\u2061-\u206f\U000e0000-\U000e01ef"
+"""Soft hyphens, marks of direction, bidirectional overrides and isolates, invisible operators, Unicode tags,
+and the variation selectors beyond those of emoji. Joiners stay: scripts and emoji need them."""
+GAPS = r"\s\u115f\u1160\u180b-\u180f\u200b-\u200d\u2060\u3164\ufe00-\ufe0f\ufeff\uffa0"
+"""What may stand inside a tag without being seen, beside the above: white space, joiners, fillers."""
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
 _WORD_END = re.compile(r"\s+")

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from mhm_langgraph.text import GAPS
+
 __all__ = ["ENOUGH", "NO_GATES", "SKIP", "Gate", "Gates", "gate_marks", "read_gates"]
 
 SKIP = "<skip>"
@@ -104,7 +106,7 @@ def gate_marks(gates: Gates) -> tuple[tuple[str, str], ...]:
     if not gates:
         return ()
     words = "|".join(sorted(_words(gates)))
-    gap = r"[\s\u200b-\u200d\u2060\ufeff]*"
+    gap = f"[{GAPS}]*"
     return (
         (rf"(?i)[<\[{{](?={gap}/?{gap}(?:{words}){gap}/?{gap}[>\]}}])", "‹"),
         (rf"(?im)(^|[\r\u2028\u2029])([ \t*_#`\"'“”‘’(]*)((?:{words})[ \t\r*_`\"'”’).,:;!]*)$", r"\1\2‹\3"),

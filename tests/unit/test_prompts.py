@@ -26,6 +26,7 @@ from mhm_langgraph.readers.chat import answer_messages, pick_messages, update_me
 from mhm_langgraph.readers.gates import Gates
 from mhm_langgraph.readers.prompts import PRESETS, resolve_prompts
 from mhm_langgraph.testing import ScriptedReader
+from mhm_langgraph.text import HIDDEN
 
 from .texts import texts
 
@@ -256,6 +257,15 @@ def test_the_number_of_real_delimiters_is_constant(
         "<question>",
         "<\u200b/chunk>",
         "</chunk\u200b>",
+        "</chunk\u00ad>",
+        "</chunk\u200e>",
+        "</chunk\u034f>",
+        "</chunk\ufe0f>",
+        "</chunk\U000e0101>",
+        "</ch\u2063unk>",
+        "<\u3164/chunk>",
+        "</chunk/>",
+        "<chunk / >",
     ],
     ids=ascii,
 )
@@ -343,13 +353,19 @@ def test_shielding_twice_is_shielding_once(preset: str, text: str) -> None:
 def test_shielding_adds_a_character_or_two_and_loses_none_that_can_be_seen(preset: str, text: str) -> None:
     shielded = PRESETS[preset].shield(text)
     left = iter(shielded.replace("‹", "<"))
-    seen = [character for character in text if character.isprintable() and character != "‹"]
+    seen = [
+        character for character in text if character.isprintable() and not re.match(f"[‹{HIDDEN}]", character)
+    ]
     assert all(character in left for character in seen)
 
 
 @pytest.mark.parametrize(
     "unseen",
-    ["\0", "\x1b[2J", "\x08", "\u202e", "\u2066", "\u2069", "\U000e0041", "\x9b", "\x7f"],
+    [
+        *("\0", "\x1b[2J", "\x08", "\x9b", "\x7f"),
+        *("\u202e", "\u2066", "\u2069", "\u200e", "\u200f", "\u061c"),
+        *("\u2061", "\u2064", "\u00ad", "\u034f", "\U000e0041", "\U000e0100", "\U000e01ef"),
+    ],
     ids=ascii,
 )
 @pytest.mark.parametrize("preset", PRESETS)
@@ -358,7 +374,7 @@ def test_what_a_person_would_not_see_is_gone(preset: str, unseen: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "seen", ["👨‍👩‍👧‍👦", "क्‍ष", "می‌خواهم", "a\tb", "a\r\nb", "e\u0301", "\u00a0"], ids=ascii
+    "seen", ["👨‍👩‍👧‍👦", "क्‍ष", "می‌خواهم", "a\tb", "a\r\nb", "e\u0301", "\u00a0", "❤️", "\u200bไทย"], ids=ascii
 )
 @pytest.mark.parametrize("preset", PRESETS)
 def test_what_scripts_and_emoji_need_stays(preset: str, seen: str) -> None:
