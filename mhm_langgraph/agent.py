@@ -198,7 +198,7 @@ def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, na
     builder.add_edge("select_head", "update_head")
     builder.add_edge("update_head", "read_chunk")
     builder.add_edge("answer", END)
-    return MHMGraph.of(builder.compile(checkpointer=checkpointer, store=store, name=name))
+    return MHMGraph.of(builder.compile(checkpointer=checkpointer, store=store, name=name), loop.settings)
 
 
 class _Node(Runnable[Any, Any]):

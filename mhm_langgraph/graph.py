@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from mhm_langgraph.errors import SettingsError, SourceError
-from mhm_langgraph.rounds import SPARE
+from mhm_langgraph.rounds import SPARE, check_width
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import join_documents
 from mhm_langgraph.state import MHMInput, MHMOutput, MHMState
@@ -35,17 +35,25 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
 
     Every way of running a graph (invoke, batch, stream, events, a host graph, a server) goes through
     `stream` or `astream`, so what a caller sends is checked there, before LangGraph stores any of it.
+
+    Args:
+        settings: The factory's settings.
+        attributes: Those of a `CompiledStateGraph`.
     """
 
+    def __init__(self, *, settings: Settings, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.settings = settings
+
     @classmethod
-    def of(cls, compiled: CompiledStateGraph[Any, Any, Any, Any]) -> MHMGraph:
+    def of(cls, compiled: CompiledStateGraph[Any, Any, Any, Any], settings: Settings) -> MHMGraph:
         """The same graph as an `MHMGraph`, made as LangGraph's own `copy` makes one.
 
         What it streams and shows of its state leaves the inline document out: with `stream_mode="values"`,
         a server's default, it would go out at every step.
         """
         shown = [channel for channel in compiled.stream_channels_list if channel not in _UNSEEN]
-        return cls(**{**vars(compiled), "stream_channels": shown})
+        return cls(**{**vars(compiled), "stream_channels": shown, "settings": settings})
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """Run the graph and yield its progress, as `CompiledStateGraph.stream`.
@@ -53,7 +61,7 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
         Raises:
             MHMError: The input or the context is wrong; nothing has been stored.
         """
-        options = self._saved_at_once(config, _checked(options))
+        options = self._saved_at_once(config, self._checked(options))
         return super().stream(checked_input(input), _unlimited(config, _MOST_THREADS), **options)
 
     def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
@@ -62,8 +70,17 @@ class MHMGraph(CompiledStateGraph[MHMState, Settings, MHMInput, MHMOutput]):
         Raises:
             MHMError: The input or the context is wrong; nothing has been stored.
         """
-        options = self._saved_at_once(config, _checked(options))
+        options = self._saved_at_once(config, self._checked(options))
         return super().astream(checked_input(input), _unlimited(config), **options)
+
+    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
+        """A run's options, its context validated; a misspelt setting is refused, not ignored."""
+        context = options.get("context")
+        if not isinstance(context, Mapping | Settings):
+            return options
+        given, merged = self.settings.in_run(context if isinstance(context, Settings) else dict(context))
+        check_width(merged)
+        return {**options, "context": given}
 
     def _saved_at_once(self, config: RunnableConfig | None, options: dict[str, Any]) -> dict[str, Any]:
         """A run's options, its durability "sync" where nobody chose one.
@@ -156,14 +173,6 @@ def _encodable(key: str, text: str) -> str:
             "decode its bytes anew, or replace it."
         ) from None
     return text
-
-
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """A run's options, its context validated; a misspelt setting is refused, not ignored."""
-    context = options.get("context")
-    if isinstance(context, Mapping):
-        return {**options, "context": Settings.checked(dict(context))}
-    return options
 
 
 def _unlimited(config: RunnableConfig | None, most_at_once: int | None = None) -> RunnableConfig:

@@ -100,14 +100,8 @@ class Settings(BaseModel):
             Traceback (most recent call last):
             mhm_langgraph.errors.SettingsError: heads=0 is not allowed: Input should be greater ...
         """
-        try:
-            settings = cls.model_validate(values)
-        except ValidationError as error:
-            found = groupby(error.errors(), key=lambda each: each["loc"][0])
-            raise SettingsError(" ".join(_sentence(list(errors)) for _, errors in found)) from None
-        unused = "head_tokens" if settings.heads == "auto" else "memory_tokens"
-        if getattr(settings, unused) != cls.model_fields[unused].default:
-            raise SettingsError(_UNUSED[unused].format(value=getattr(settings, unused), heads=settings.heads))
+        settings = _valid(values)
+        _check_sizes(settings)
         return settings
 
     def sized(self, heads: int) -> Settings:
@@ -150,6 +144,55 @@ class Settings(BaseModel):
             return self
         named = {name: getattr(context, name) for name in context.model_fields_set}
         return self.model_copy(update=named)
+
+    def in_run(self, context: Settings | dict[str, Any]) -> tuple[Settings, Settings]:
+        """These settings in a run with a context of its own, validated together.
+
+        A size that the context names stands in place of the factory's other one.
+
+        Args:
+            context: The run's context.
+
+        Returns:
+            The context as settings, its own fields set; and what holds in the run.
+
+        Raises:
+            SettingsError: A value is not allowed, or the context's do not go with the factory's.
+
+        Example:
+            >>> Settings(heads="auto").in_run({"memory_tokens": 2048})[1].heads
+            'auto'
+        """
+        given = _valid(context) if isinstance(context, dict) else context
+        merged = self.overridden_by(given)
+        used, unused = _sizes(merged)
+        replaced = used in given.model_fields_set and getattr(merged, unused) == getattr(self, unused)
+        if not replaced:
+            _check_sizes(merged)
+        return given, merged
+
+
+def _valid(values: dict[str, Any]) -> Settings:
+    """Settings from values by name, each validated alone."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        found = groupby(error.errors(), key=lambda each: each["loc"][0])
+        raise SettingsError(" ".join(_sentence(list(errors)) for _, errors in found)) from None
+
+
+def _sizes(settings: Settings) -> tuple[str, str]:
+    """The setting that gives the memory's size, and the one that does not count."""
+    sizes = "head_tokens", "memory_tokens"
+    return sizes if settings.heads != "auto" else sizes[::-1]
+
+
+def _check_sizes(settings: Settings) -> None:
+    """Refuse a size that has no effect."""
+    _, unused = _sizes(settings)
+    value = getattr(settings, unused)
+    if value != Settings.model_fields[unused].default:
+        raise SettingsError(_UNUSED[unused].format(value=value, heads=settings.heads))
 
 
 _UNUSED = {

@@ -97,6 +97,57 @@ def test_a_runs_context_may_ask_for_it() -> None:
     assert len(graph.invoke(given, context=Settings(heads="auto", memory_tokens=600))["heads"]) == 2
 
 
+FIXED: dict[str, Any] = {"heads": 2, "head_tokens": 64}
+AUTO: dict[str, Any] = {"heads": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("factory", "context", "heads", "tokens"),
+    [
+        (AUTO, {"memory_tokens": 2048}, 8, 256),
+        (AUTO, {"heads": 4, "head_tokens": 64}, 4, 64),
+        (AUTO | {"memory_tokens": 600}, {"heads": 4, "head_tokens": 64}, 4, 64),
+        (FIXED, {"heads": "auto", "memory_tokens": 2048}, 8, 256),
+        (FIXED, {"head_tokens": 32}, 2, 32),
+        (FIXED, {"heads": 3}, 3, 64),
+    ],
+)
+def test_a_runs_context_is_taken_together_with_the_factory(
+    factory: dict[str, Any], context: dict[str, Any], heads: int, tokens: int
+) -> None:
+    for given in (context, Settings(**context)):
+        reader = ScriptedReader(update="x")
+        out = agent(reader, **factory).invoke({"document": document(50)}, context=given)
+        assert (len(out["heads"]), reader.updates[0].head_tokens) == (heads, tokens)
+
+
+@pytest.mark.parametrize(
+    ("factory", "context", "words"),
+    [
+        (AUTO, {"head_tokens": 64}, "head_tokens=64 is not used with heads='auto'"),
+        (FIXED, {"heads": "auto"}, "head_tokens=64 is not used with heads='auto'"),
+        (FIXED, {"memory_tokens": 2048}, "memory_tokens=2048 is used with heads='auto' only"),
+        (AUTO | {"memory_tokens": 600}, {"heads": 4}, "memory_tokens=600 is used with heads='auto' only"),
+        (FIXED, {"parallel_heads": 8}, "parallel_heads=8 is not allowed: with heads=2 it is 1 to 2"),
+        (FIXED | {"parallel_heads": 2}, {"heads": 1}, "parallel_heads=2 is not allowed"),
+    ],
+)
+@pytest.mark.parametrize("use_async", [False, True])
+async def test_a_context_that_does_not_go_with_the_factory_is_refused_before_anything_is_stored(
+    factory: dict[str, Any], context: dict[str, Any], words: str, use_async: bool
+) -> None:
+    saver = InMemorySaver()
+    graph = agent(checkpointer=saver, **factory).with_config(tags=["copied"])
+    given: Any = {"question": "?", "document": document(4)}
+    if use_async:
+        with pytest.raises(SettingsError, match=words):
+            await graph.ainvoke(given, THREAD, context=context)
+    else:
+        with pytest.raises(SettingsError, match=words):
+            graph.invoke(given, THREAD, context=Settings(**context))
+    assert not list(saver.list(THREAD))
+
+
 def test_the_check_of_the_window_knows_the_size() -> None:
     model = ScriptedChatModel(replies=["noted"], profile={"max_input_tokens": 5000})
     with pytest.raises(BudgetError, match="8 heads x"):
