@@ -10,6 +10,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, TracePolicy
+from pydantic import ConfigDict
 
 from mhm_langgraph.graph import MHMGraph
 from mhm_langgraph.grounding import GroundingRule, resolve_rule
@@ -182,7 +183,9 @@ def create_mhm_agent(
 
 def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, name: str) -> MHMGraph:
     """The loop, on one screen."""
-    builder = StateGraph(MHMState, input_schema=MHMInput, output_schema=MHMOutput, context_schema=Settings)
+    builder = StateGraph(
+        MHMState, input_schema=MHMInput, output_schema=MHMOutput, context_schema=_context_schema(loop)
+    )
     trace = TracePolicy(process_inputs=_slim, process_outputs=_slim_output)
     select_head = _Node("select_head", loop.select_head, loop.aselect_head)
     update_head = _Node("update_head", loop.update_head, loop.aupdate_head)
@@ -199,6 +202,28 @@ def _compile(loop: Loop, checkpointer: Checkpointer, store: BaseStore | None, na
     builder.add_edge("update_head", "read_chunk")
     builder.add_edge("answer", END)
     return MHMGraph.of(builder.compile(checkpointer=checkpointer, store=store, name=name), loop.settings)
+
+
+def _context_schema(loop: Loop) -> type[Settings]:
+    """The settings as a run's context has them: a form shows the factory's values as defaults.
+
+    Where an object of the user's own stands in place of a name there is no default: a form that sends
+    every one of them would put the name in its place.
+    """
+    own = {"selector": loop.selector, "prompts": loop.prompts, "grounding_rule": loop.rule}
+    defaults = loop.settings.model_dump()
+
+    def show(schema: dict[str, Any]) -> None:
+        for name, shown in schema["properties"].items():
+            shown["default"] = defaults[name]
+            if own.get(name) is not None:
+                del shown["default"]
+
+    class Context(Settings):
+        __doc__ = Settings.__doc__
+        model_config = ConfigDict(title=Settings.__name__, json_schema_extra=show)
+
+    return Context
 
 
 class _Node(Runnable[Any, Any]):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.prompts import ChatPromptTemplate
 from pydantic import ValidationError
 
-from mhm_langgraph import MHMError, Settings, SettingsError, create_mhm_agent
+from mhm_langgraph import STANDARD, MHMError, Settings, SettingsError, Turn, create_mhm_agent
+from mhm_langgraph.testing import ScriptedChatModel
 
 INTEGERS = ["heads", "head_tokens", "memory_tokens", "chunk_tokens", "answer_tokens", "seed", "max_retries"]
 SCHEMA = Settings.model_json_schema()["properties"]
@@ -258,3 +261,36 @@ def test_a_subclass_of_the_settings_is_one() -> None:
         pass
 
     assert FACTORY.overridden_by(Mine(heads=2)).heads == 2
+
+
+def test_a_form_shows_what_the_factory_was_given() -> None:
+    bare = create_mhm_agent("extractive").get_context_jsonschema()
+    assert bare == Settings.model_json_schema()
+    shown = create_mhm_agent("extractive", heads=8, head_tokens=64).get_context_jsonschema()
+    assert shown is not None
+    defaults = {name: field["default"] for name, field in shown["properties"].items()}
+    assert defaults == Settings(heads=8, head_tokens=64).model_dump()
+
+
+def test_a_form_that_sends_every_default_leaves_what_is_the_builder_s_own() -> None:
+    picks: list[int] = []
+
+    def last(turn: Turn) -> int:
+        picks.append(turn.step)
+        return len(turn.heads) - 1
+
+    own = replace(STANDARD, answer=ChatPromptTemplate.from_template("Mine: {heads} {question}"))
+    model = ScriptedChatModel(replies=["x"])
+    graph = create_mhm_agent(
+        model, heads=3, head_tokens=64, selector=last, prompts=own, grounding_rule=lambda *_: True
+    )
+    schema = graph.get_context_jsonschema()
+    assert schema is not None
+    form = {name: field["default"] for name, field in schema["properties"].items() if "default" in field}
+    assert set(Settings.model_fields) - set(form) == {"selector", "prompts", "grounding_rule"}
+    out = graph.invoke({"question": "?", "document": "Some text."}, context=form)
+    assert [head["text"] for head in out["heads"]] == ["", "", "x"]
+    assert picks == [0]
+    assert "Mine:" in model.prompts[-1]
+    graph.invoke({"question": "?", "document": "Some text."}, context={"prompts": "standard"})
+    assert "Mine:" not in model.prompts[-1]
