@@ -31,7 +31,7 @@ _SECRETS = re.compile(
       (?!\*\*\*)
       (?P<secret> (?<=://)[^\s/"']*(?=@) | (?<!://)[^\s"'&,;)}]+ )
     | \b[^\s:/@"']{1,64}:[^\s/@"']{1,256}(?=@)                   # user:password without an address
-    | \b(?:sk|pk|rk|gsk|xai|nvapi|lsv2)[-_][\w*.-]{4,}          # as the providers' keys begin
+    | \b(?:sk|pk|rk|gsk|xai|nvapi|lsv2)[-_](?=[\w*-]{0,63}\d)[\w*-]{16,}  # as the providers' keys begin
     | \b(?:hf_|ghp_|AIza)[\w-]{20,}
     """
 )
@@ -103,7 +103,7 @@ def redact(text: str, secrets: Iterable[str] | None = None) -> str:
         The text; a key, or the part of a URL before its `@`, is `***`.
 
     Example:
-        >>> redact("no access to https://ada:pass@models.example/v1 with sk-abc12345")
+        >>> redact("no access to https://ada:pass@models.example/v1 with sk-abcdef0123456789")
         'no access to https://***@models.example/v1 with ***'
     """
     for secret in known_secrets(os.environ) if secrets is None else secrets:

@@ -244,7 +244,7 @@ def told(error: BaseException) -> str:
     """An exception in one line, without secrets: its class, its text, and what lies at the root of it.
 
     Example:
-        >>> told(ConnectionError("refused with sk-abcdef012345"))
+        >>> told(ConnectionError("refused with sk-abcdef0123456789"))
         'ConnectionError: refused with ***'
     """
     text = f"{type(error).__name__}: {error}"

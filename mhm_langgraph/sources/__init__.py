@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.document_loaders import BaseLoader
 
-from mhm_langgraph.errors import SettingsError, SourceError
+from mhm_langgraph.errors import SettingsError, SourceError, redact, shown
 from mhm_langgraph.sources.base import Budget, Chunk, InlineSource, Source
 from mhm_langgraph.sources.documents import DocumentSource, join_documents
 from mhm_langgraph.sources.files import Files, FileSource, OpenFiles
@@ -119,12 +119,12 @@ class _Called:
     def __call__(self, name: str) -> Source:
         with self._lock:
             known = self._opened.get(name)
-        return self.anew(name) if known is None else as_source(known, self._open_file)
+        return self.anew(name) if known is None else as_source(known, partial(self._open_file, name=name))
 
     def anew(self, name: str) -> Source:
         """Open it by asking the function."""
         value = self._function(name)
-        source = as_source(value, self._open_file)
+        source = as_source(value, partial(self._open_file, name=name))
         if isinstance(value, Iterator):
             source = DocumentSource(_Again(partial(self._function, name)))
         with self._lock:
@@ -168,11 +168,11 @@ class _Named:
             name: value if isinstance(value, str | Path) else as_source(value)
             for name, value in sources.items()
         }
-        for name in self._sources:  # what can not be read is found when the graph is built
-            self(name)
+        for value in self._sources.values():  # what can not be read is found when the graph is built
+            as_source(value, self._open_file)
 
     def __call__(self, name: str) -> Source:
         if name not in self._sources:
             known = ", ".join(map(repr, self._sources))
-            raise SourceError(f"There is no source {name!r}; the sources are {known}.")
-        return as_source(self._sources[name], self._open_file)
+            raise SourceError(f"There is no source {redact(shown(name))}; the sources are {known}.")
+        return as_source(self._sources[name], partial(self._open_file, name=name))

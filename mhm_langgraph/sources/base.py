@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mhm_langgraph.errors import MHMError, SourceError, redact
@@ -143,11 +144,12 @@ class InlineSource(Source):
 
 
 @contextmanager
-def reported(name: object) -> Iterator[None]:
+def reported(name: object, path: Path | None = None) -> Iterator[None]:
     """Turns whatever goes wrong inside into a SourceError: a loader may raise anything.
 
     Args:
         name: What is being read.
+        path: Where that is; whoever sent the name need not know.
 
     Raises:
         SourceError: Reading failed; secrets in the reason are hidden.
@@ -158,8 +160,10 @@ def reported(name: object) -> Iterator[None]:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, OSError) and str(error.filename) == str(name):
-            reason = str(error.strerror)  # without the path once more
+        if isinstance(error, OSError) and (path or str(error.filename) == str(name)):
+            reason = error.strerror or type(error).__name__  # without the path once more
+        elif path:
+            reason = reason.replace(str(path), str(name))
         message = redact(f"{name!s:.200} can not be read: {reason:.200}.")
         # A path may hold what no encoding can carry, and a checkpoint keeps the message.
         raise SourceError(message.encode(errors="replace").decode()) from error

@@ -40,17 +40,19 @@ class FileSource(Source):
 
     Args:
         path: The file.
+        name: What errors call it: the path, or what it was asked for by.
 
     Raises:
         SourceError: It is missing, empty, binary, a folder or not a regular file.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, name: str | None = None) -> None:
         self.path = Path(path)
+        self.name = str(path) if name is None else name
         self._lock = threading.Lock()
         self._converted: IO[bytes] | None = None
-        with reported(self.path):
-            _require_regular(self.path)
+        with reported(self.name, self.path):
+            _require_regular(self.path, self.name)
             with self.path.open("rb") as file:
                 zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
                 file.seek(0)
@@ -58,11 +60,11 @@ class FileSource(Source):
                 self.size = file.tell()
             encoding = find_encoding(self._blocks(zipped))
             if encoding is None:
-                raise SourceError(f"{self.path} looks binary: name a text file.")
+                raise SourceError(f"{self.name} looks binary: name a text file.")
             if encoding != "utf-8" or zipped:
                 self.size = self._convert(zipped, encoding)
         if self.size == 0 or (self.size == len(codecs.BOM_UTF8) and self._is_bom()):
-            raise SourceError(f"{self.path} is empty: name a file that holds text.")
+            raise SourceError(f"{self.name} is empty: name a file that holds text.")
 
     def read(self, cursor: int, budget: Budget) -> Chunk | None:
         """Read the chunk at the cursor, as `Source.read`."""
@@ -76,7 +78,7 @@ class FileSource(Source):
         except UnicodeDecodeError:
             text = ""
         if not text:  # shorter than it was, or not UTF-8 any more
-            raise SourceError(f"{self.path} has changed since it was opened: start the reading again.")
+            raise SourceError(f"{self.name} has changed since it was opened: start the reading again.")
         bom = len(_UTF8_BOM) if cursor == 0 and text.startswith(_UTF8_BOM) else 0
         length = bom + budget.cut(text[bom:], more=more)
         return Chunk(text[bom:length], cursor, cursor + len(text[:length].encode()))
@@ -84,7 +86,7 @@ class FileSource(Source):
     def _bytes(self, start: int, size: int) -> bytes:
         """Bytes of UTF-8 text."""
         if self._converted is None:
-            with reported(self.path), self.path.open("rb") as file:
+            with reported(self.name, self.path), self.path.open("rb") as file:
                 file.seek(start)
                 return file.read(size)
         with self._lock:
@@ -102,7 +104,7 @@ class FileSource(Source):
             return write_utf8(self._blocks(zipped), encoding, self._converted)
         except UnicodeDecodeError as error:
             raise SourceError(
-                f"{self.path} looks like {encoding} text, and is not ({error.reason}): convert it to UTF-8."
+                f"{self.name} looks like {encoding} text, and is not ({error.reason}): convert it to UTF-8."
             ) from error
 
     def _blocks(self, zipped: bool) -> Iterator[bytes]:
@@ -113,7 +115,7 @@ class FileSource(Source):
                 unpacked += len(block)
                 if zipped and unpacked > max(_GZIP_FREE, packed * _GZIP_RATIO):
                     raise SourceError(
-                        f"{self.path} swells more than {_GZIP_RATIO} times on decompression, as no "
+                        f"{self.name} swells more than {_GZIP_RATIO} times on decompression, as no "
                         "text does; decompress it yourself if you trust it."
                     )
                 yield block
@@ -131,16 +133,17 @@ class OpenFiles:
         self._open: OrderedDict[Path, tuple[tuple[int, ...], FileSource]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, path: str | Path) -> FileSource:
+    def __call__(self, path: str | Path, name: str | None = None) -> FileSource:
         """Open a file, as `FileSource`."""
+        name = str(path) if name is None else name
         path = Path(path)
-        with reported(path):
+        with reported(name, path):
             status = path.stat()
         version = (status.st_ino, status.st_size, status.st_mtime_ns)
         with self._lock:
             known = self._open.get(path)
         if known is None or known[0] != version:
-            known = (version, FileSource(path))
+            known = (version, FileSource(path, name))
         with self._lock:
             self._open[path] = known
             self._open.move_to_end(path)
@@ -165,7 +168,7 @@ class Files:
     Example:
         >>> Files(".")("../secret.txt")
         Traceback (most recent call last):
-        mhm_langgraph.errors.SourceError: ../secret.txt lies outside the allowed folder ...
+        mhm_langgraph.errors.SourceError: ../secret.txt lies outside the allowed folder.
     """
 
     def __init__(self, root: str | Path | None = None, *, keep: int = _OPEN_FILES) -> None:
@@ -186,7 +189,7 @@ class Files:
         Raises:
             SourceError: It is forbidden, or not a text file.
         """
-        return self._open_file(self._allowed(name))
+        return self._open_file(self._allowed(name), name)
 
     def _allowed(self, name: str) -> Path:
         """The path, where this opener may open it."""
@@ -194,22 +197,23 @@ class Files:
             raise SourceError(f"{redact(name)} is an address, not a file: load it with a document loader.")
         if self.root is None and "langgraph_api" in sys.modules:
             raise SourceError(
-                f"{name} can not be read: a graph in a server reads files only where its builder "
+                f"{redact(name)} can not be read: a graph in a server reads files only where its builder "
                 "named their folder, as in create_mhm_agent(model, sources='books/')."
             )
-        with reported(name):
-            path = ((self.root or Path()) / name).resolve()
+        path = (self.root or Path()) / name
+        with reported(name, path):
+            path = path.resolve()
         if self.root is not None and not path.is_relative_to(self.root):
-            raise SourceError(f"{name} lies outside the allowed folder {self.root}.")
+            raise SourceError(f"{redact(name)} lies outside the allowed folder.")
         return path
 
 
-def _require_regular(path: Path) -> None:
+def _require_regular(path: Path, name: str) -> None:
     """Refuse folders, devices, pipes: reading some of those never ends."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise SourceError(f"{path} is {kind}; name a text file.")
+        raise SourceError(f"{name} is {kind}; name a text file.")
 
 
 def _read(file: BinaryIO | IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:

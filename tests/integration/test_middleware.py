@@ -310,7 +310,7 @@ def test_a_failure_is_told_and_the_chat_goes_on() -> None:
 
     def update(request: Any) -> str:
         if fails[0]:
-            raise ConnectionError("no route to sk-abcdefgh12345")
+            raise ConnectionError("no route to sk-abcdefgh12345678")
         return request.chunk
 
     graph = agent(reader=ScriptedReader(update=update))

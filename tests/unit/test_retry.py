@@ -258,6 +258,8 @@ async def test_cancelling_is_not_a_failure_to_try_again(pauses: list[float]) -> 
                 "{'code': 'invalid_api_key', 'param': None}",
                 "head_tokens=1024 is too large",
                 "a risk-averse skipper",
+                "sk_notes.txt and pk-data-2024.csv",
+                "sk-learn is no key, nor is pk_a_very_long_name_of_a_table",
                 "mail ada@example.org about https://host/path",
                 "http://[::1]:8080/v1 refused",
             )
@@ -327,7 +329,7 @@ def test_another_provider_s_model_too_where_it_knows_these_options(
 
 def test_a_key_in_a_model_s_set_up_error_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(name: str, **options: Any) -> ScriptedChatModel:
-        raise RuntimeError("no access with sk-abc123")
+        raise RuntimeError("no access with sk-abc0123456789def")
 
     monkeypatch.setattr("langchain.chat_models.init_chat_model", build)
     with pytest.raises(SettingsError, match=r"could not be set up: RuntimeError: no access with \*\*\*"):

@@ -7,6 +7,7 @@ import gc
 import gzip
 import io
 import os
+import re
 import sys
 import threading
 import tracemalloc
@@ -627,6 +628,33 @@ class TestAllowedFolder:
             files("link.txt")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["missing.txt", "novels", "empty.txt", "binary.txt", "broken.txt", "loop", "../secret.txt", "x" * 300],
+)
+def test_an_error_shows_the_name_as_given_and_not_where_the_folder_is(library: Path, name: str) -> None:
+    (library / "empty.txt").touch()
+    (library / "binary.txt").write_bytes(b"\0\1" * 50)
+    (library / "broken.txt").write_bytes(gzip.compress(b"text" * 50)[:20])
+    (library / "loop").symlink_to("loop")
+    opened: list[Any] = [Files(library), resolve_sources(lambda given: library / given)]
+    for open_source in opened:
+        with pytest.raises(SourceError) as raised:
+            open_source(name).read(0, Budget(5, utf8_tokens)) and open_source("missing.txt")
+        assert str(library.parent) not in str(raised.value)
+        assert str(raised.value).startswith((name[:200], "missing.txt"))
+
+
+def test_a_file_that_a_mapping_names_and_that_is_gone_is_shown_by_its_name(library: Path) -> None:
+    book = library / "novels" / "whale.txt"
+    opened = resolve_sources({"book": book})
+    book.unlink()
+    with pytest.raises(SourceError, match=r"^book can not be read: No such file"):
+        opened("book")
+    with pytest.raises(SourceError, match=re.escape(str(book))):
+        resolve_sources({"book": book})
+
+
 @pytest.mark.parametrize("root", [None, "."])
 @pytest.mark.parametrize(
     "address",
@@ -1021,10 +1049,11 @@ def test_sources_by_name(library: Path) -> None:
     assert opened("list") is opened("list"), "what a source has read is kept from step to step"
 
 
-@pytest.mark.parametrize("name", ["other", "../secret.txt", "/etc/passwd", ""])
+@pytest.mark.parametrize("name", ["other", "../secret.txt", "/etc/passwd", "", "https://ada:hunter2@host/x"])
 def test_a_name_that_is_not_in_the_mapping_opens_nothing(name: str) -> None:
-    with pytest.raises(SourceError, match="'rows'"):
+    with pytest.raises(SourceError, match="'rows'") as raised:
         resolve_sources({"rows": Rows(["row"])})(name)
+    assert "hunter2" not in str(raised.value)
 
 
 def test_a_function_opens_what_it_likes(library: Path) -> None:
