@@ -12,7 +12,7 @@ from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
-from mhm_langgraph.errors import SettingsError, SourceError
+from mhm_langgraph.errors import SettingsError, SourceError, shown
 from mhm_langgraph.rounds import SPARE, check_width
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import join_documents
@@ -123,7 +123,7 @@ def checked_input(given: Any) -> Any:
     sources = [*([] if document is None else [None]), *_sources(given.get("source"))]
     if question is None and not sources:
         raise SettingsError(
-            f"The input has keys {sorted(map(str, given))}; a question, a document or a source is needed."
+            f"The input has keys {shown(list(given))}; a question, a document or a source is needed."
         )
     checked: dict[str, Any] = {"question": question, "source": sources}
     return checked if document is None else {**checked, "document": document}
@@ -131,7 +131,7 @@ def checked_input(given: Any) -> Any:
 
 def _question(value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value.strip()):
-        raise SettingsError(f"question={value!r:.80} is not allowed: some text is needed.")
+        raise SettingsError(f"question={shown(value)} is not allowed: some text is needed.")
     return None if value is None else _encodable("question", value)
 
 
@@ -145,7 +145,7 @@ def _document(value: Any) -> str | None:
     if not isinstance(value, str):
         if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
             raise SourceError(
-                f"document={value!r:.80} is not allowed: pass text, or a list of LangChain documents."
+                f"document={shown(value)} is not allowed: pass text, or a list of LangChain documents."
             )
         value = join_documents(value)
     if not value:
@@ -160,7 +160,7 @@ def _sources(value: Any) -> list[str]:
         return [value]
     if isinstance(value, list | tuple) and value and all(isinstance(n, str) and n for n in value):
         return list(value)
-    raise SourceError(f"source={value!r:.80} is not allowed: pass the name of a source, or a list of names.")
+    raise SourceError(f"source={shown(value)} is not allowed: pass the name of a source, or a list of names.")
 
 
 def _encodable(key: str, text: str) -> str:

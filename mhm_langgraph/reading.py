@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mhm_langgraph.errors import SourceError
+from mhm_langgraph.errors import SourceError, shown
 from mhm_langgraph.sources import Budget, Chunk, InlineSource, Opener, Source
 from mhm_langgraph.sources.base import reported
 from mhm_langgraph.state import Reading
@@ -170,7 +170,7 @@ def _read(reading: Reading, cursor: int, open_named: Open, budget: Budget) -> Ch
     if chunk is None or _is_chunk_at(chunk, cursor):
         return chunk
     raise SourceError(
-        f"{type(source).__name__}.read({cursor}) returned {chunk!r:.80}: return None at the end, else a "
+        f"{type(source).__name__}.read({cursor}) returned {shown(chunk)}: return None at the end, else a "
         f"Chunk of text that starts at {cursor} and ends at a whole number after it."
     )
 

@@ -10,7 +10,7 @@ from langgraph.channels import DeltaChannel
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from mhm_langgraph.errors import HeadError
+from mhm_langgraph.errors import HeadError, shown
 from mhm_langgraph.recall.archive import Entry, keep_entries
 from mhm_langgraph.text import fingerprint
 
@@ -210,7 +210,7 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
         several = write["select"] if isinstance(write["select"], list) else [write["select"]]
         marks = {_index(heads, index) for index in several}
         if not several or len(marks) < len(several):
-            raise HeadError(f"A round needs heads, each once: it can not select {several!r:.80}.")
+            raise HeadError(f"A round needs heads, each once: it can not select {shown(several)}.")
         return [_marked(head, selected=index in marks) for index, head in enumerate(heads)]
     if isinstance(write, dict) and "release" in write:
         chosen = _index(heads, write["release"])
@@ -219,7 +219,7 @@ def write_heads(heads: list[Head], write: Any) -> list[Head]:
         chosen = _index(heads, write["head"])
         return [*heads[:chosen], _written(heads[chosen], _valid(_WRITE, write)), *heads[chosen + 1 :]]
     raise HeadError(
-        f"The heads can not take {write!r:.80}: select a head, then write it. To set the whole memory "
+        f"The heads can not take {shown(write)}: select a head, then write it. To set the whole memory "
         "by hand, wrap the list of heads in langgraph.types.Overwrite."
     )
 
@@ -236,14 +236,14 @@ def _valid(shape: TypeAdapter[Any], value: Any) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise HeadError(
-            f"The heads can not take {value!r:.80}: {'.'.join(map(str, first['loc']))}: {first['msg']}. To "
+            f"The heads can not take {shown(value)}: {'.'.join(map(str, first['loc']))}: {first['msg']}. To "
             "set the whole memory by hand, wrap the list of heads in langgraph.types.Overwrite."
         ) from None
 
 
 def _index(heads: list[Head], index: Any) -> int:
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(heads):
-        raise HeadError(f"There is no head {index!r}: this memory has heads 0 to {len(heads) - 1}.")
+        raise HeadError(f"There is no head {shown(index)}: this memory has heads 0 to {len(heads) - 1}.")
     return index
 
 

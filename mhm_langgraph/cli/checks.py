@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from typer import BadParameter
 
 from mhm_langgraph import SettingsError
+from mhm_langgraph.errors import shown
 
 __all__ = ["STDIN", "Asked", "check_request", "check_thread", "number_of_heads"]
 
@@ -54,7 +55,7 @@ def number_of_heads(text: str) -> int | str:
     try:
         return int(text)
     except ValueError:
-        raise BadParameter(f"{text!r:.80} is neither a whole number nor auto.") from None
+        raise BadParameter(f"{shown(text)} is neither a whole number nor auto.") from None
 
 
 def check_request(asked: Asked) -> None:
@@ -106,7 +107,7 @@ def _check_same(asked: Asked, values: Mapping[str, Any]) -> None:
         return
     if asked.question is not None and asked.question != question:
         raise SettingsError(
-            f"--resume goes on with the question {question!r:.80}, not {asked.question!r:.80}: ask that "
+            f"--resume goes on with the question {shown(question)}, not {shown(asked.question)}: ask that "
             "one when it is done."
         )
     if asked.sources and names and list(asked.sources) != names:

@@ -66,7 +66,7 @@ def resolve_sources(sources: Any) -> Opener:
     if callable(sources):
         return _Called(sources)
     raise SettingsError(
-        f"sources={sources!r:.80} is not allowed: pass a folder, a mapping of names to sources, or a "
+        f"sources={shown(sources)} is not allowed: pass a folder, a mapping of names to sources, or a "
         "function from a name to a source."
     )
 
@@ -93,7 +93,7 @@ def as_source(value: Any, open_file: Callable[[str | Path], Source] = FileSource
     if isinstance(value, BaseLoader | Iterable) and not no_documents:
         return DocumentSource(value)
     raise SourceError(
-        f"{value!r:.80} is not a source: a Source, a document loader, an iterable of documents, or a "
+        f"{shown(value)} is not a source: a Source, a document loader, an iterable of documents, or a "
         "path is needed."
     )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mhm_langgraph import MHMError, create_mhm_agent
+from mhm_langgraph.state import empty_heads, only_selected, write_heads
 from tests.integration.conftest import noting_reader
 
 JUNK = st.one_of(
@@ -69,3 +71,29 @@ def test_a_question_of_a_megabyte_is_asked() -> None:
     reader = noting_reader()
     create_mhm_agent(reader).invoke({"question": "why? " * 200_000, "document": "Some text."})
     assert len(reader.answers[0].question) == 1_000_000
+
+
+class Unshowable:
+    """What can not even be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+@pytest.mark.parametrize("value", [10**5000, Unshowable()], ids=["a long number", "a failing repr"])
+def test_what_python_can_not_show_is_refused_in_a_sentence_too(value: Any) -> None:
+    graph = create_mhm_agent("extractive", sources={"named": ["One."]})
+    inputs: list[Any] = [{"question": value}, {"document": value}, {"source": value}, {"source": [value]}]
+    for given_input in [*inputs, {value: "x"}, value]:
+        with pytest.raises(MHMError, match=r"needed|pass"):
+            graph.invoke(given_input)
+    for setting in [*NUMBERS, "selector", "prompts", "recall_ranking", "grounding_rule", "token_counter"]:
+        with pytest.raises(MHMError, match=setting):
+            create_mhm_agent("extractive", **{setting: value})
+    with pytest.raises(MHMError, match="sources="):
+        create_mhm_agent("extractive", sources=value)
+    with pytest.raises(MHMError, match="is not a source"):
+        create_mhm_agent("extractive", sources={"x": value})
+    for write in ({"select": value}, {"select": [value]}, {"head": value, "step": 0}, value, [value]):
+        with pytest.raises(MHMError):
+            write_heads(only_selected(empty_heads(1), 0), write)
