@@ -268,7 +268,7 @@ class Loop:
         """Write the head and tell of it."""
         reply = heeded(checked_reply(reply, self.reader, "update"), request.gates)
         settings = self._settings()
-        check = partial(grounded, request, reply, state["heads"], settings, self.rule)
+        check = partial(grounded, request, reply, state["heads"], settings, self.rule, recalled)
         reply = guarded(state, settings, check, "grounding rule")
         write = head_write(state, request.head, reply, self.count)
         usage = add_usage(state["usage"], reply.usage)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mhm_langgraph.grounding.rules import RULES, Evidence, GroundingRule, ground, without
 from mhm_langgraph.readers.base import Reply, UpdateRequest
+from mhm_langgraph.recall import Recalled
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.state import Head
 
@@ -19,6 +20,7 @@ def grounded(
     heads: Sequence[Head],
     settings: Settings,
     own: GroundingRule | None,
+    recalled: Sequence[Recalled] | None = None,
 ) -> Reply:
     """A reply with its unsupported sentences told, or taken out.
 
@@ -28,6 +30,7 @@ def grounded(
         heads: The memory as the reader saw it; sentences flagged there count for nothing.
         settings: The settings in force.
         own: The user's own rule, which stands unless a run's context names another.
+        recalled: What the reader saw of what heads held before; sentences flagged then count for nothing.
 
     Returns:
         The reply as it was with `grounding="off"`; else with `unsupported`, and with `reject` without
@@ -38,7 +41,7 @@ def grounded(
     named = own is None or "grounding_rule" in settings.model_fields_set
     rule = RULES[settings.grounding_rule] if named or own is None else own
     memory = [without(head["text"], head.get("unsupported", ())) for head in heads]
-    memory += request.recalled
+    memory += [without(found["text"], found.get("unsupported", ())) for found in recalled or ()]
     found = ground(reply.text, Evidence(request.chunk, memory, request.question or ""), rule)
     if settings.grounding == "flag":
         return replace(reply, unsupported=found.unsupported)

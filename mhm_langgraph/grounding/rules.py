@@ -196,13 +196,19 @@ def ground(reply: str, given: Evidence, rule: GroundingRule) -> Grounded:
 def without(text: str, unsupported: Collection[str]) -> str:
     """A head's text without what has been found unsupported: to be copied does not make it true.
 
+    The beginning of such a sentence is left out too: what is recalled may have been cut to its budget.
+
     Example:
         >>> without("Ahab sailed. Flask paid.", ["Flask paid."])
         'Ahab sailed. '
     """
     if not unsupported:
         return text
-    return "".join(piece for sentence, piece in _pieces(text) if not sentence or sentence not in unsupported)
+    return "".join(
+        piece
+        for sentence, piece in _pieces(text)
+        if not sentence or not any(flagged.startswith(sentence) for flagged in unsupported)
+    )
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:

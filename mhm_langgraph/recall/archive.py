@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
@@ -37,6 +37,8 @@ class Entry(TypedDict):
     """Name of that chunk's source, None for an inline document."""
     before: str | None
     """Key of what the head held before this."""
+    unsupported: NotRequired[list[str]]
+    """Its sentences that the text did not support, where there are any."""
 
 
 def archived(head: Mapping[str, Any], index: int) -> tuple[str, Entry]:
@@ -64,6 +66,8 @@ def archived(head: Mapping[str, Any], index: int) -> tuple[str, Entry]:
         source=head["source"],
         before=head.get("archived"),
     )
+    if unsupported := head.get("unsupported"):
+        entry["unsupported"] = list(unsupported)
     return fingerprint(json.dumps(entry, sort_keys=True)), entry
 
 

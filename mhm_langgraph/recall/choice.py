@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -26,6 +27,8 @@ class Recalled(TypedDict):
     step: int
     span: list[int] | None
     source: str | None
+    unsupported: NotRequired[list[str]]
+    """Sentences of the text that it was taken from which the text read did not support, if there are any."""
 
 
 def choose(
@@ -72,19 +75,19 @@ def choose(
         if not candidates:
             break
         if text := _fitting(question, parts[0], tokens, count, rank):
-            entry = candidates[0]
-            chosen.append(
-                Recalled(
-                    text=text,
-                    head=entry["head"],
-                    step=entry["step"],
-                    span=entry["span"],
-                    source=entry["source"],
-                )
-            )
+            chosen.append(_recalled(text, candidates[0]))
             tokens -= count(text)
         known.update(key for key, _ in _sentences(parts[0]))
     return chosen
+
+
+def _recalled(text: str, entry: Entry) -> Recalled:
+    found = Recalled(
+        text=text, head=entry["head"], step=entry["step"], span=entry["span"], source=entry["source"]
+    )
+    if unsupported := entry.get("unsupported"):
+        found["unsupported"] = unsupported
+    return found
 
 
 def _new(entries: Sequence[Entry], known: set[str]) -> tuple[list[Entry], list[str]]:

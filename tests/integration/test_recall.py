@@ -440,6 +440,28 @@ def test_a_recalled_text_supports_a_reply() -> None:
     ]
 
 
+@pytest.mark.parametrize("tokens", [100, 7])
+def test_a_flagged_sentence_is_no_evidence_once_it_is_recalled(tokens: int) -> None:
+    """Not whole, and not cut to the budget of what is recalled."""
+    invented, honest = "Flask paid 4710 dollars in the town of Lima.", "The ship sailed on."
+    replies = [invented, honest, "Flask paid 4710 dollars.", honest, invented]
+    reader = ScriptedReader(update=lambda request: replies[min(request.step, 4)])
+    graph = create_mhm_agent(
+        reader,
+        heads=1,
+        chunk_tokens=5,
+        grounding="flag",
+        recall=1,
+        recall_tokens=tokens,
+        recall_updates=True,
+    )
+    given: Any = {"question": "What did Flask pay?", "document": f"{honest}\n\n" * 5}
+    told = list(graph.stream(given, stream_mode="custom"))[:5]
+    assert [bool(event["unsupported"]) for event in told] == [True, False, True, False, True]
+    assert all("Flask" in told[step]["recalled"][0]["text"] for step in (2, 4))
+    assert told[2]["recalled"][0]["unsupported"] == [invented]
+
+
 def test_a_window_too_small_for_recalled_texts_is_told_before_the_first_call() -> None:
     def model() -> ScriptedChatModel:
         return ScriptedChatModel(replies=["a text"], profile={"max_input_tokens": 1200})
