@@ -70,10 +70,20 @@ class ReaderError(MHMError):
         message: The sentence shown to the caller; secrets in it are hidden, since a checkpoint keeps it.
         step: The step at which it failed, counted from 0 over the life of the thread.
         span: `[start, end]` of the chunk in the source's own units, None while answering.
+        reason: What failed and why, without the word on how to go on, which is for who holds the graph; by
+            default the message.
     """
 
-    def __init__(self, message: str, *, step: int | None = None, span: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: int | None = None,
+        span: list[int] | None = None,
+        reason: str | None = None,
+    ) -> None:
         super().__init__(redact(message))
+        self.reason = redact(message if reason is None else reason)
         self.step = step
         self.span = span
 

@@ -57,9 +57,11 @@ def _reader_error(state: Any, settings: Settings, error: Exception, who: str) ->
     step, span = state.get("step"), state.get("span")
     where = f"at step {step}, chunk {span}" if span else "while answering"
     advice = classify(error).advice.format(**settings.model_dump())
+    reason = f"The {who} failed {where}: {told(error)}. {advice}".rstrip()
     return ReaderError(
-        f"The {who} failed {where}: {told(error)}. {advice}{' ' * bool(advice)}What was read before is "
-        "kept: with a checkpointer, invoke(None, config) goes on from here.",
+        f"{reason} What was read before is kept: with a checkpointer, invoke(None, config) goes on from "
+        "here.",
         step=step,
         span=span,
+        reason=reason,
     )

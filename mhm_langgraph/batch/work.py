@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 
-from mhm_langgraph import MHMError, MHMGraph, MHMInput, SettingsError, create_mhm_agent
+from mhm_langgraph import MHMError, MHMGraph, MHMInput, ReaderError, SettingsError, create_mhm_agent
 from mhm_langgraph.batch.checkpoints import is_store_failure, open_checkpoints
 from mhm_langgraph.batch.gate import BatchStoppedError, Gate, GatedReader
 from mhm_langgraph.batch.jobs import Job
@@ -144,7 +144,7 @@ def _told(failure: Exception) -> str:
     if not isinstance(failure, MHMError):
         return told(failure)
     # A reader's error goes on to speak of `invoke`, which a batch's user does not call.
-    sentence = redact(str(failure)).partition(" What was read before is kept:")[0]
+    sentence = failure.reason if isinstance(failure, ReaderError) else redact(str(failure))
     return f"{type(failure).__name__}: {sentence}"
 
 

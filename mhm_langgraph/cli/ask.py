@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import sys
 import threading
@@ -125,7 +124,7 @@ def _reported(asked: Asked) -> int:
     try:
         return _run(asked)
     except ReaderError as error:
-        return fail(FAILED, f"{_reader_failure(error)} {_way_on(asked)}")
+        return fail(FAILED, f"{error.reason} {_way_on(asked)}")
     except MHMError as error:
         return fail(MISTAKE, str(error))
     except sqlite3.Error as error:
@@ -208,11 +207,6 @@ def _in_thread(stream: Iterator[Any]) -> Iterator[Any]:
         if item is _END:
             return
         yield item
-
-
-def _reader_failure(error: ReaderError) -> str:
-    """The error without its word on `invoke`: there is no graph at hand on a command line."""
-    return re.sub(r"\s*What was read before is kept: [^.]*\.", "", str(error))
 
 
 def _way_on(asked: Asked) -> str:

@@ -175,9 +175,8 @@ async def _done(bench: Bench, job: _Job) -> Trajectory:
 
 def _told(error: Exception) -> str:
     """A failure on one line, without secrets and without the advice for who holds the graph."""
-    text = str(error).partition("What was read before is kept")[0]
-    kind = "" if isinstance(error, ReaderError) else f"{type(error).__name__}: "
-    return redact(kind + " ".join(text.split()))[:_LONGEST_ERROR]
+    text = error.reason if isinstance(error, ReaderError) else f"{type(error).__name__}: {error}"
+    return redact(" ".join(text.split()))[:_LONGEST_ERROR]
 
 
 @dataclass

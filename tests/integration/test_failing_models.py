@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import time
 import traceback
@@ -378,6 +379,18 @@ def test_secrets_reach_neither_error_nor_checkpoint_nor_event(
     for secret in KEYS:
         assert not [text for text in shown if secret in text]
     assert len(shown) > 4
+
+
+def test_the_reason_is_told_without_the_word_on_how_to_go_on() -> None:
+    graph = create_mhm_agent(ScriptedReader(update=leaks), **SMALL)
+    with pytest.raises(ReaderError) as caught:
+        graph.invoke(GIVEN)
+    reason = caught.value.reason
+    assert reason.startswith("The reader failed at step 0, chunk [0, 40]: ConnectionError: 401 for key ***")
+    assert str(caught.value).startswith(f"{reason} What was read before is kept: ")
+    copied = copy.copy(caught.value)  # as pickle makes one
+    assert (copied.reason, str(copied), copied.step) == (reason, str(caught.value), 0)
+    assert ReaderError("gone with sk-abcdef0123456789").reason == "gone with ***"
 
 
 def leaks(*_: Any) -> Any:
