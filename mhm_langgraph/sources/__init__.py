@@ -128,9 +128,10 @@ class _Called:
         if isinstance(value, Iterator):
             source = DocumentSource(_Again(partial(self._function, name)))
         with self._lock:
-            # A path stays a path, so that a file that changes is noticed.
-            self._opened[name] = value if isinstance(value, str | Path) else source
-            self._opened.move_to_end(name)
+            self._opened.pop(name, None)
+            # A path stays a path and a file is asked for again, so that one that changes is noticed.
+            if not isinstance(value, FileSource):
+                self._opened[name] = value if isinstance(value, str | Path) else source
             if len(self._opened) > _KEPT:
                 self._opened.popitem(last=False)
         return source

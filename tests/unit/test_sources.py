@@ -997,6 +997,16 @@ def test_what_a_function_opens_is_kept_within_a_run_and_asked_for_anew_by_the_ne
     assert len(reader.updates) == 10
 
 
+@pytest.mark.parametrize("given_as", ["path", "source"])
+def test_a_file_of_a_function_that_changes_within_a_run_is_noticed(library: Path, given_as: str) -> None:
+    files, book = Files(library), library / "novels" / "whale.txt"
+    opened = resolve_sources((lambda name: book) if given_as == "path" else (lambda name: files(name)))
+    before = opened("novels/whale.txt").fingerprint
+    assert opened("novels/whale.txt").fingerprint == before
+    book.write_text("Call me Ahab.")
+    assert opened("novels/whale.txt").fingerprint != before
+
+
 def test_an_iterator_that_a_function_gives_twice_is_told() -> None:
     spent = iter(["One. " * 50])
     opened = resolve_sources(lambda name: spent)
