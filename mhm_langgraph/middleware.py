@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, NotRequired, cast
 
 from langchain_core.language_models import BaseChatModel
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_config
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import Runtime
 
 from mhm_langgraph.chat.memorizer import Memorized, create_memorizer, unseen
@@ -48,7 +51,8 @@ class MultiHeadMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
 
     Put it last in the list where another middleware replaces the system message. The heads lie in the
     agent's private state, which only a checkpointer carries from run to run: in an agent without one
-    nothing is removed, since it would be lost, and every run reads anew.
+    nothing is removed, since it would be lost, and every run reads anew. So it is in a host graph, unless
+    the agent is compiled with `checkpointer=True`.
 
     Args:
         model: What reads: `"openai:gpt-4.1-mini"` or another `"provider:model"`, a LangChain chat model, a
@@ -192,5 +196,13 @@ def _memory(state: Any) -> ChatMemory:
 
 
 def _lasts(runtime: Runtime[Any]) -> bool:
-    """Whether the agent's state outlives the run."""
-    return runtime.execution_info is not None and runtime.execution_info.thread_id is not None
+    """Whether the agent's state outlives the run: it is saved, and not for one turn of a host alone.
+
+    A `thread_id` tells nothing, since anybody may give one. In a host, the namespace of a state that ends
+    with the turn holds the id of the host's task (`agent:ID`), and the saver in sight may be the host's.
+    """
+    if runtime.execution_info is None:
+        return False
+    agent, _, _ = runtime.execution_info.checkpoint_ns.rpartition("|")  # without this hook's own task
+    saver = get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER)
+    return isinstance(saver, BaseCheckpointSaver) and ":" not in agent

@@ -30,6 +30,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from mhm_langgraph import SettingsError
 from mhm_langgraph.middleware import MultiHeadMemoryMiddleware
@@ -401,17 +402,57 @@ def test_threads_do_not_share_a_memory() -> None:
     assert "Day" not in "".join(heads(graph, other))
 
 
-def test_an_agent_without_a_checkpointer_loses_nothing() -> None:
+def lists_only(graph: Any, thread: Any, days: int = 9) -> list[Any]:
+    """A chat whose messages the caller keeps: what a run gives back is all that the next one knows."""
+    messages: list[Any] = []
+    for number in range(days):
+        messages = graph.invoke({"messages": [*messages, HumanMessage(f"Day {number}.")]}, thread)["messages"]
+    return messages
+
+
+def all_days(messages: list[BaseMessage], days: int = 9) -> bool:
+    everything = "".join(message.text for message in messages)
+    return all(f"Day {number}." in everything for number in range(days))
+
+
+@pytest.mark.parametrize("thread", [None, THREAD], ids=["no thread", "a thread"])
+async def test_an_agent_without_a_checkpointer_loses_nothing(thread: Any) -> None:
     """Its private state ends with the run: what was read is hidden from the model, and not removed."""
     model = HearingChatModel(replies=lambda prompt: "well")
     graph = agent(model, saver=False)
-    messages: list[Any] = []
-    for number in range(9):
-        messages = graph.invoke({"messages": [*messages, HumanMessage(f"Day {number}.")]})["messages"]
+    messages = lists_only(graph, thread)
     assert len(messages) == 18
     assert len(model.heard[-1]) <= 6
-    everything = "".join(message.text for message in model.heard[-1])
-    assert all(f"Day {number}." in everything for number in range(9))
+    assert all_days(model.heard[-1])
+    last = await graph.ainvoke({"messages": [*messages, HumanMessage("And now?")]}, thread)
+    assert len(last["messages"]) == 20
+
+
+class Kept(TypedDict):
+    """A host's state in which the last list of messages stands."""
+
+    messages: list[Any]
+
+
+@pytest.mark.parametrize("inner", [None, False, "own"])
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("called", [False, True], ids=["node", "in a function"])
+def test_an_agent_whose_memory_ends_with_its_hosts_turn_loses_nothing(
+    inner: Any, saved: bool, called: bool
+) -> None:
+    model = HearingChatModel(replies=lambda prompt: "well")
+    graph = create_agent(
+        model,
+        middleware=[MultiHeadMemoryMiddleware(noting(), **SMALL)],
+        checkpointer=InMemorySaver() if inner == "own" else inner,
+    )
+    builder = StateGraph(Kept)
+    builder.add_node("agent", (lambda state: graph.invoke(state)) if called else graph)
+    builder.add_edge(START, "agent")
+    host = builder.compile(checkpointer=InMemorySaver() if saved else None)
+    assert len(lists_only(host, THREAD)) == 18
+    assert len(model.heard[-1]) <= 6
+    assert all_days(model.heard[-1])
 
 
 def test_history_may_be_kept_for_a_page_to_show() -> None:
