@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from langgraph.channels import DeltaChannel
 from langgraph.graph import MessagesState
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from mhm_langgraph.errors import HeadError
+from mhm_langgraph.errors import HeadError, shown
 from mhm_langgraph.recall import Entry, keep_entries
 from mhm_langgraph.state import Head, HeadWrite, Usage, add_usage, empty_heads, no_usage, write_heads
 
@@ -35,14 +35,15 @@ class ChatMemory(TypedDict, total=False):
     """Id of the newest message at the last reading."""
 
 
+@with_config(ConfigDict(strict=True, extra="forbid"))
 class MemoryWrite(TypedDict, total=False):
     """A reading: turns of heads, in order, and what goes with them."""
 
-    heads: int
+    heads: Annotated[int, Field(ge=1, le=1024)]
     """How many heads a memory is begun with."""
     turns: list[HeadWrite]
     """What was written."""
-    read: int
+    read: Annotated[int, Field(ge=0)]
     """How many messages were read."""
     usage: Usage
     """What it cost."""
@@ -68,7 +69,7 @@ def write_memory(memory: ChatMemory, write: MemoryWrite) -> ChatMemory:
         A new memory; heads that had no turn are the same objects.
 
     Raises:
-        HeadError: The write is none, or a turn is not the next step's.
+        HeadError: The write is none, of whatever shape, or a turn is not the next step's.
 
     Example:
         >>> turn = {"head": 0, "step": 0, "text": "#0: The user lives in Lisbon.", "tokens": 8}
@@ -76,11 +77,7 @@ def write_memory(memory: ChatMemory, write: MemoryWrite) -> ChatMemory:
         >>> [head["text"] for head in memory["heads"]], memory["step"], memory["read"]
         (['#0: The user lives in Lisbon.', ''], 1, 2)
     """
-    if not isinstance(write, dict) or write.keys() - MemoryWrite.__annotations__.keys():
-        raise HeadError(
-            f"The memory can not take {write!r:.80}: it takes what MemoryNode writes. To set it by hand, "
-            "wrap the whole of it in langgraph.types.Overwrite."
-        )
+    write = _valid(write)
     held = memory if memory.get("heads") else new_memory(write.get("heads", 0))
     turns = write.get("turns", [])
     if [turn["step"] for turn in turns] != list(range(held["step"], held["step"] + len(turns))):
@@ -96,6 +93,22 @@ def write_memory(memory: ChatMemory, write: MemoryWrite) -> ChatMemory:
         seen=write.get("seen", held["seen"]),
         mark=write.get("mark", held["mark"]),
     )
+
+
+_WRITE = TypeAdapter(MemoryWrite)
+
+
+def _valid(write: Any) -> MemoryWrite:
+    """A write of the right shape: one of another would break the memory, or the next reading."""
+    try:
+        return _WRITE.validate_python(write)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the write"
+        raise HeadError(
+            f"The memory can not take {shown(write)}: {where}: {first['msg']}. It takes what MemoryNode "
+            "writes. To set it by hand, wrap the whole of it in langgraph.types.Overwrite."
+        ) from None
 
 
 def _steps(turns: Sequence[Any]) -> str:
