@@ -177,9 +177,9 @@ class MemoryNode(Runnable[Any, dict[str, Any]]):
         SettingsError: A setting is wrong.
 
     Example:
-        >>> from langgraph.graph import START, StateGraph
+        >>> from langgraph.graph import START, MessagesState, StateGraph
         >>> from mhm_langgraph.chat import MemoryState
-        >>> builder = StateGraph(MemoryState)
+        >>> builder = StateGraph(MemoryState, input_schema=MessagesState)
         >>> memory = MemoryNode("extractive", trigger=("messages", 4), keep=("messages", 1))
         >>> _ = builder.add_node("memory", memory)
         >>> _ = builder.add_edge(START, "memory")

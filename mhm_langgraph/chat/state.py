@@ -123,9 +123,11 @@ Archive = Annotated[dict[str, Entry], DeltaChannel(keep_entries, dict, snapshot_
 class MemoryState(MessagesState):
     """The state of a chat graph with a memory: `messages`, and the memory apart from them.
 
+    Build the graph with `input_schema=MessagesState`: else whoever may send it input may write the memory.
+
     Example:
-        >>> from langgraph.graph import StateGraph
-        >>> list(StateGraph(MemoryState).channels)
+        >>> from langgraph.graph import MessagesState, StateGraph
+        >>> list(StateGraph(MemoryState, input_schema=MessagesState).channels)
         ['messages', 'chat_memory', 'chat_archive']
     """
 
