@@ -112,7 +112,7 @@ def _result(number: int) -> ResultRow:
         selected=False,
     )
     return ResultRow(
-        id=str(number), thread=f"{number}:{number:032x}", error=None, seconds=20.0, steps=9,
+        id=str(number), thread=f"{number}:{number:032x}", error=None, seconds=20.0, steps=9, exited=None,
         usage=no_usage(), answer="A doubloon.", heads=[head] * HEADS,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from mhm_langgraph.readers import COMPACT, DOCUMENT_FIRST, STANDARD, Prompts, Re
 from mhm_langgraph.selection import Choice, HeadSelector, Turn
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import Budget, Chunk, DocumentSource, Source
-from mhm_langgraph.state import Head, MHMInput, MHMOutput, MHMState, Usage
+from mhm_langgraph.state import Exited, Head, MHMInput, MHMOutput, MHMState, Usage
 from mhm_langgraph.tool import create_document_tool
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Choice",
     "Chunk",
     "DocumentSource",
+    "Exited",
     "Head",
     "HeadError",
     "HeadSelector",

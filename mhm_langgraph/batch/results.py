@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from typing_extensions import TypedDict
 
-from mhm_langgraph import Head, SettingsError, Usage
+from mhm_langgraph import Exited, Head, SettingsError, Usage
 
 __all__ = ["ResultRow", "ResultsFile", "can_go_on", "write_parquet"]
 
@@ -34,6 +34,8 @@ class ResultRow(TypedDict):
     """What the run that finished it spent on it, waiting for the model included."""
     steps: int
     """Chunks read."""
+    exited: Exited | None
+    """With `exit_gate`: how much of the text was read where its end was not; else None."""
     usage: Usage
     """What its model calls cost, over all runs."""
     answer: str | None
@@ -218,6 +220,7 @@ def _schema(pa: Any) -> Any:
             ("error", text),
             ("seconds", pa.float64()),
             ("steps", count),
+            ("exited", pa.struct([("read", count), ("total", count)])),
             ("usage", pa.struct(usage)),
             ("answer", text),
             ("heads", pa.list_(pa.struct(head))),

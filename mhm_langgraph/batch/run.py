@@ -250,13 +250,14 @@ def _interruptible(recorder: Recorder) -> Iterator[None]:
 def _manifest(model: Any, settings: Mapping[str, Any], checkpoints: str | Path | None) -> dict[str, Any]:
     """What must be the same in every run: whatever a reply depends on, and where unfinished jobs are."""
     plain = {name: value for name, value in settings.items() if name in Settings.model_fields}
-    own = {name: _named(plain.pop(name)) for name in ("selector", "prompts") if callable(plain.get(name))}
+    objects = [name for name, value in plain.items() if not isinstance(value, str | int | float | None)]
+    own = {name: _named(plain.pop(name)) for name in objects}
     plain = {name: value for name, value in plain.items() if value is not None}
     return {
         "model": _named(model),
         **Settings.checked(plain).model_dump(exclude=_NOT_OF_THE_RESULT),
         **own,
-        **{name: _named(settings.get(name)) for name in ("base_url", "token_counter")},
+        **{name: _named(settings.get(name)) for name in ("base_url", "token_counter", "recall_ranking")},
         "checkpoints": _named(str(checkpoints) if checkpoints is not None else None),
     }
 

@@ -155,6 +155,7 @@ def _row(job: Job, values: Mapping[str, Any], seconds: float, error: str | None)
         error=error,
         seconds=round(seconds, 3),
         steps=values.get("step") or 0,
+        exited=values.get("exited"),
         usage=values.get("usage") or no_usage(),
         answer=None if error else values.get("answer"),
         heads=values.get("heads") or [],

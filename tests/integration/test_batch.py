@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -21,11 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mhm_langgraph import Reply, Settings, SettingsError, Usage, cli
+from mhm_langgraph import STANDARD, Choice, HeadSelector, Reply, Settings, SettingsError, Turn, Usage, cli
 from mhm_langgraph.batch import Limits, Progress, arun_batch, run_batch
 from mhm_langgraph.cli.ask import ask
 from mhm_langgraph.cli.batch import batch
-from mhm_langgraph.testing import ScriptedReader
+from mhm_langgraph.testing import ScriptedChatModel, ScriptedReader
 from tests.integration.batch_jobs import by_id, rows, write_jobs, write_real_jobs
 from tests.integration.conftest import document
 from tests.integration.model_server import ModelServer, refuses
@@ -327,6 +328,46 @@ def test_another_setting_is_refused(tmp_path: Path, run: Run) -> None:
         with pytest.raises(SettingsError, match=f"out was begun with {next(iter(changed))}="):
             run(**changed)
     assert run(call_timeout=3.0, max_retries=1).ended == 0, "these change no reply"
+
+
+def first_head(turn: Turn) -> int:
+    return turn.free[0]
+
+
+class First(HeadSelector):
+    def select(self, turn: Turn) -> Choice:
+        return Choice(turn.free[0])
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"prompts": replace(STANDARD, update_gate="Nothing? Write <skip>.")},
+        {"selector": first_head},
+        {"selector": First()},
+        {"grounding": "flag", "grounding_rule": lambda sentence, evidence: True},
+        {"recall": 1, "recall_ranking": lambda question, texts: [1.0] * len(texts)},
+        {"token_counter": len},
+    ],
+    ids=lambda own: next(reversed(own)),
+)
+def test_settings_may_be_objects_of_ones_own_and_are_told_apart(
+    tmp_path: Path, run: Run, own: dict[str, Any]
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", asked(1))
+    assert run(**own).ended == 1
+    without = {name: value for name, value in own.items() if isinstance(value, str | int)}
+    with pytest.raises(SettingsError, match=f"begun with {next(reversed(own))}="):
+        run(**without)
+
+
+def test_a_row_tells_what_the_exit_gate_left_unread(tmp_path: Path, run: Run) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", asked(2, chunks=3))
+    run(model=ScriptedChatModel(replies=["<enough> Noted."]), exit_gate=True, parquet=True)
+    (first, _) = rows(tmp_path / "out")
+    assert 0 < first["exited"]["read"] < first["exited"]["total"]
+    table = pq.read_table(tmp_path / "out" / "results.parquet").to_pylist()
+    assert table[0]["exited"] == first["exited"]
 
 
 def test_a_job_that_was_changed_is_refused(tmp_path: Path, run: Run) -> None:

@@ -40,8 +40,8 @@ def row(name: str, text: str = "text", error: str | None = None) -> ResultRow:
         "selected": False,
     }
     return ResultRow(
-        id=name, thread=Job(name, document="x").thread, error=error, seconds=0.1, steps=1, usage=ONE_CALL,
-        answer=text, heads=[head],
+        id=name, thread=Job(name, document="x").thread, error=error, seconds=0.1, steps=1, exited=None,
+        usage=ONE_CALL, answer=text, heads=[head],
     )  # fmt: skip
 
 

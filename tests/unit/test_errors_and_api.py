@@ -77,7 +77,7 @@ def test_the_names_a_user_needs_are_public() -> None:
     """The Contract's own; what is taken away here is taken away from users."""
     assert {
         "COMPACT", "DOCUMENT_FIRST", "STANDARD", "Budget", "BudgetError", "Choice", "Chunk",
-        "DocumentSource", "Head", "HeadError", "HeadSelector", "MHMError", "MHMGraph", "MHMInput",
+        "DocumentSource", "Exited", "Head", "HeadError", "HeadSelector", "MHMError", "MHMGraph", "MHMInput",
         "MHMOutput", "MHMState", "Prompts",
         "Reader", "ReaderError", "Reply", "Settings", "SettingsError", "Source", "SourceError", "Turn",
         "Usage", "create_mhm_agent",
