@@ -13,7 +13,8 @@ from typing import Annotated, Any, NoReturn
 from typer import Argument, Option
 
 from mhm_langgraph import MHMError, MHMGraph, ReaderError, Settings, create_mhm_agent
-from mhm_langgraph.cli.checks import Asked, check_request, check_thread, number_of_heads
+from mhm_langgraph.cli import options as option
+from mhm_langgraph.cli.checks import Asked, check_request, check_thread
 from mhm_langgraph.cli.streams import checkpointer, graph_input, opener, print_result
 from mhm_langgraph.display import Watch, one_line
 from mhm_langgraph.readers import resolve_reader
@@ -40,50 +41,27 @@ def ask(
     question: Annotated[
         str | None, Option("--question", "-q", help="What to answer; else only read.")
     ] = None,
-    model: Annotated[
-        str, Option(help="extractive (offline), local (a small model), or as openai:gpt-4.1-mini.")
-    ] = "extractive",
-    base_url: Annotated[str | None, Option(help="OpenAI-compatible server, for openai:NAME.")] = None,
-    heads: Annotated[
-        Any,
-        Option(parser=number_of_heads, metavar="INTEGER|auto", help="Number of heads; auto: by the length."),
-    ] = str(_DEFAULT.heads),
-    head_tokens: Annotated[int, Option(help="Size of a head, in tokens.")] = _DEFAULT.head_tokens,
-    memory_tokens: Annotated[
-        int, Option(help="Size of all heads together, for auto.")
-    ] = _DEFAULT.memory_tokens,
-    chunk_tokens: Annotated[int, Option(help="Size of a chunk, in tokens.")] = _DEFAULT.chunk_tokens,
-    answer_tokens: Annotated[int, Option(help="Size of the answer, in tokens.")] = _DEFAULT.answer_tokens,
-    selector: Annotated[str, Option(help="lru, random or relevance.")] = _DEFAULT.selector,
-    seed: Annotated[int, Option(help="Seed of the random selector.")] = _DEFAULT.seed,
-    prompts: Annotated[
-        str | None, Option(help="standard, compact or document-first. [default: what suits the model]")
-    ] = None,
-    recall: Annotated[
-        int, Option(help="Overwritten head texts shown again with the answer.")
-    ] = _DEFAULT.recall,
-    recall_tokens: Annotated[int, Option(help="Size of all of them, in tokens.")] = _DEFAULT.recall_tokens,
-    recall_updates: Annotated[
-        bool, Option("--recall-updates", help="Show them at each update too.")
-    ] = _DEFAULT.recall_updates,
-    grounding: Annotated[
-        str, Option(help="Sentences that the text does not support: off, flag or reject.")
-    ] = _DEFAULT.grounding,
-    grounding_rule: Annotated[
-        str, Option(help="What supports one: names, or verbatim wording.")
-    ] = _DEFAULT.grounding_rule,
-    token_counter: Annotated[
-        str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
-    ] = None,
-    parallel_heads: Annotated[
-        int, Option(help="Heads rewritten at once, each from a chunk of its own.")
-    ] = _DEFAULT.parallel_heads,
-    update_gate: Annotated[
-        bool, Option("--update-gate", help="Let the model skip chunks that hold nothing for the question.")
-    ] = False,
-    exit_gate: Annotated[
-        bool, Option("--exit-gate", help="Let the model stop once memory suffices.")
-    ] = False,
+    model: option.Model = "extractive",
+    base_url: option.BaseUrl = None,
+    heads: option.Heads = str(_DEFAULT.heads),
+    head_tokens: option.HeadTokens = _DEFAULT.head_tokens,
+    memory_tokens: option.MemoryTokens = _DEFAULT.memory_tokens,
+    chunk_tokens: option.ChunkTokens = _DEFAULT.chunk_tokens,
+    answer_tokens: option.AnswerTokens = _DEFAULT.answer_tokens,
+    selector: option.Selector = _DEFAULT.selector,
+    seed: option.Seed = _DEFAULT.seed,
+    prompts: option.Prompts = None,
+    recall: option.Recall = _DEFAULT.recall,
+    recall_tokens: option.RecallTokens = _DEFAULT.recall_tokens,
+    recall_updates: option.RecallUpdates = _DEFAULT.recall_updates,
+    grounding: option.Grounding = _DEFAULT.grounding,
+    grounding_rule: option.GroundingRule = _DEFAULT.grounding_rule,
+    token_counter: option.TokenCounter = None,
+    parallel_heads: option.ParallelHeads = _DEFAULT.parallel_heads,
+    update_gate: option.UpdateGate = False,
+    exit_gate: option.ExitGate = False,
+    call_timeout: option.CallTimeout = _DEFAULT.call_timeout,
+    max_retries: option.MaxRetries = _DEFAULT.max_retries,
     db: Annotated[str | None, Option(metavar="FILE", help="SQLite file that keeps threads.")] = None,
     thread: Annotated[str | None, Option(metavar="ID", help="A memory in FILE. [default: default]")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
@@ -115,6 +93,8 @@ def ask(
         "parallel_heads": parallel_heads,
         "update_gate": update_gate,
         "exit_gate": exit_gate,
+        "call_timeout": call_timeout,
+        "max_retries": max_retries,
     }
     return _reported(Asked(sources or [], question, settings, db, thread, resume, as_json, verbose))
 

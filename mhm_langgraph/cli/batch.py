@@ -11,8 +11,8 @@ from typer import Argument, Option
 
 from mhm_langgraph import MHMError, Settings, SettingsError
 from mhm_langgraph.batch import Engine, Limits, Local, Progress, Ray, run_batch
+from mhm_langgraph.cli import options as option
 from mhm_langgraph.cli.ask import FAILED, INTERRUPTED, MISTAKE, fail
-from mhm_langgraph.cli.checks import number_of_heads
 from mhm_langgraph.cli.progress import Meter
 
 __all__ = ["batch"]
@@ -25,10 +25,8 @@ def batch(
         str, Argument(metavar="JOBS", help="JSONL, CSV or Parquet: id, source or document, question.")
     ],
     out: Annotated[str, Option(metavar="DIR", help="Where results and unfinished jobs are kept.")],
-    model: Annotated[
-        str, Option(help="extractive (offline), local (a small model), or as openai:gpt-4.1-mini.")
-    ] = "extractive",
-    base_url: Annotated[str | None, Option(help="OpenAI-compatible server, for openai:NAME.")] = None,
+    model: option.Model = "extractive",
+    base_url: option.BaseUrl = None,
     concurrency: Annotated[int, Option(help="Jobs that run at once, in each worker.")] = 8,
     root: Annotated[
         str | None, Option(metavar="DIR", help="Folder that sources lie in. [default: that of JOBS]")
@@ -60,48 +58,25 @@ def batch(
     address: Annotated[
         str | None, Option(help="A running Ray cluster. [default: one on this machine]")
     ] = None,
-    heads: Annotated[
-        Any,
-        Option(parser=number_of_heads, metavar="INTEGER|auto", help="Number of heads; auto: by the length."),
-    ] = str(_DEFAULT.heads),
-    memory_tokens: Annotated[
-        int, Option(help="Size of all heads together, for auto.")
-    ] = _DEFAULT.memory_tokens,
-    head_tokens: Annotated[int, Option(help="Size of a head, in tokens.")] = _DEFAULT.head_tokens,
-    chunk_tokens: Annotated[int, Option(help="Size of a chunk, in tokens.")] = _DEFAULT.chunk_tokens,
-    answer_tokens: Annotated[int, Option(help="Size of the answer, in tokens.")] = _DEFAULT.answer_tokens,
-    selector: Annotated[str, Option(help="lru, random or relevance.")] = _DEFAULT.selector,
-    seed: Annotated[int, Option(help="Seed of the random selector.")] = _DEFAULT.seed,
-    prompts: Annotated[
-        str | None, Option(help="standard, compact or document-first. [default: what suits the model]")
-    ] = None,
-    recall: Annotated[
-        int, Option(help="Overwritten head texts shown again with the answer.")
-    ] = _DEFAULT.recall,
-    recall_tokens: Annotated[int, Option(help="Size of all of them, in tokens.")] = _DEFAULT.recall_tokens,
-    recall_updates: Annotated[
-        bool, Option("--recall-updates", help="Show them at each update too.")
-    ] = _DEFAULT.recall_updates,
-    grounding: Annotated[
-        str, Option(help="Sentences that the text does not support: off, flag or reject.")
-    ] = _DEFAULT.grounding,
-    grounding_rule: Annotated[
-        str, Option(help="What supports one: names, or verbatim wording.")
-    ] = _DEFAULT.grounding_rule,
-    token_counter: Annotated[
-        str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
-    ] = None,
-    parallel_heads: Annotated[
-        int, Option(help="Heads rewritten at once, each from a chunk of its own.")
-    ] = _DEFAULT.parallel_heads,
-    update_gate: Annotated[
-        bool, Option("--update-gate", help="Let the model skip chunks that hold nothing for the question.")
-    ] = False,
-    exit_gate: Annotated[
-        bool, Option("--exit-gate", help="Let the model stop once memory suffices.")
-    ] = False,
-    call_timeout: Annotated[float, Option(help="Seconds that a call may take.")] = _DEFAULT.call_timeout,
-    max_retries: Annotated[int, Option(help="How often a failed call is made again.")] = _DEFAULT.max_retries,
+    heads: option.Heads = str(_DEFAULT.heads),
+    memory_tokens: option.MemoryTokens = _DEFAULT.memory_tokens,
+    head_tokens: option.HeadTokens = _DEFAULT.head_tokens,
+    chunk_tokens: option.ChunkTokens = _DEFAULT.chunk_tokens,
+    answer_tokens: option.AnswerTokens = _DEFAULT.answer_tokens,
+    selector: option.Selector = _DEFAULT.selector,
+    seed: option.Seed = _DEFAULT.seed,
+    prompts: option.Prompts = None,
+    recall: option.Recall = _DEFAULT.recall,
+    recall_tokens: option.RecallTokens = _DEFAULT.recall_tokens,
+    recall_updates: option.RecallUpdates = _DEFAULT.recall_updates,
+    grounding: option.Grounding = _DEFAULT.grounding,
+    grounding_rule: option.GroundingRule = _DEFAULT.grounding_rule,
+    token_counter: option.TokenCounter = None,
+    parallel_heads: option.ParallelHeads = _DEFAULT.parallel_heads,
+    update_gate: option.UpdateGate = False,
+    exit_gate: option.ExitGate = False,
+    call_timeout: option.CallTimeout = _DEFAULT.call_timeout,
+    max_retries: option.MaxRetries = _DEFAULT.max_retries,
 ) -> int:
     """Answer a question about each of many texts, each job on a thread of its own.
 

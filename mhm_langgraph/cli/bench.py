@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 from typer import Argument, Option
 
 from mhm_langgraph import MHMError, ReaderError, Settings, SettingsError
+from mhm_langgraph.cli import options as option
 from mhm_langgraph.cli.ask import FAILED, INTERRUPTED, MISTAKE, fail
 from mhm_langgraph.cli.bench_progress import BenchWatch, closing_table
 from mhm_langgraph.evaluation.conditions import prompts_hash, this_start
@@ -63,7 +64,7 @@ def bench(
     model: Annotated[
         str, Option(help="extractive (offline), simulation, local, or as openai:gpt-4.1-mini.")
     ] = "extractive",
-    base_url: Annotated[str | None, Option(help="OpenAI-compatible server, for openai:NAME.")] = None,
+    base_url: option.BaseUrl = None,
     methods: Annotated[
         str, Option(metavar="A,B", help=f"{', '.join(METHODS)}; as mhm-lru+heads=8 with settings.")
     ] = "mhm-lru,memagent",
@@ -79,19 +80,17 @@ def bench(
     memory_tokens: Annotated[
         int, Option(min=1, help="Size of the whole memory, of every method.")
     ] = _DEFAULT.memory_tokens,
-    chunk_tokens: Annotated[int, Option(help="Size of a chunk, in tokens.")] = _DEFAULT.chunk_tokens,
-    answer_tokens: Annotated[int, Option(help="Size of the answer, in tokens.")] = _DEFAULT.answer_tokens,
+    chunk_tokens: option.ChunkTokens = _DEFAULT.chunk_tokens,
+    answer_tokens: option.AnswerTokens = _DEFAULT.answer_tokens,
     prompts: Annotated[
         str | None, Option(help="standard, compact or document-first. [default: what suits the model]")
     ] = None,
-    token_counter: Annotated[
-        str | None, Option(help="tiktoken, tiktoken:ENCODING or model. [default: UTF-8 bytes / 4]")
-    ] = None,
+    token_counter: option.TokenCounter = None,
     temperature: Annotated[float | None, Option(help="Of the model's sampling.")] = None,
     top_p: Annotated[float | None, Option(help="Of the model's sampling.")] = None,
     window: Annotated[int | None, Option(help="The model's context window in tokens, for llm.")] = None,
-    call_timeout: Annotated[float, Option(help="Seconds a model call may take.")] = _DEFAULT.call_timeout,
-    max_retries: Annotated[int, Option(help="How often a failed call is made again.")] = _DEFAULT.max_retries,
+    call_timeout: option.CallTimeout = _DEFAULT.call_timeout,
+    max_retries: option.MaxRetries = _DEFAULT.max_retries,
     langsmith: Annotated[bool, Option("--langsmith", help="Upload dataset and experiments.")] = False,
 ) -> int:
     """Run methods on the samples of a task, and keep every trajectory for mhm report.
