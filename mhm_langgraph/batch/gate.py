@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from itertools import count
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from langgraph.config import get_config
@@ -17,6 +20,7 @@ from mhm_langgraph.tokens import TokenCounter, utf8_tokens
 
 __all__ = ["BatchStoppedError", "Gate", "GateState", "GatedReader", "OpenGate"]
 
+Request = TypeVar("Request", UpdateRequest, AnswerRequest, PickRequest)
 Result = TypeVar("Result", Reply, Pick)
 _PICK_TOKENS = 16
 _A_MINUTE = 60.0
@@ -212,18 +216,18 @@ class GatedReader(Reader):
             *request.heads,
             *request.recalled,
         )
-        return await self._gated(tokens, lambda: self._reader.aupdate(request))
+        return await self._gated(tokens, request, self._reader.aupdate)
 
     async def aanswer(self, request: AnswerRequest) -> Reply:
         """As `Reader.aanswer`."""
         texts = request.question, *request.heads, *request.recalled
         tokens = self._size(request.count, request.answer_tokens, *texts)
-        return await self._gated(tokens, lambda: self._reader.aanswer(request))
+        return await self._gated(tokens, request, self._reader.aanswer)
 
     async def apick(self, request: PickRequest) -> Pick:
         """As `Reader.apick`."""
         tokens = self._size(utf8_tokens, _PICK_TOKENS, request.question, request.chunk, *request.heads)
-        return await self._gated(tokens, lambda: self._reader.apick(request))
+        return await self._gated(tokens, request, self._reader.apick)
 
     def check(self, load: Load) -> None:
         """As `Reader.check`."""
@@ -233,10 +237,24 @@ class GatedReader(Reader):
         """Tokens of a call, where they matter: counting them may take longer than all else."""
         return reply + sum(count(text) for text in prompt if text) if self._paced else 0
 
-    async def _gated(self, tokens: int, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Wait, call, and tell what it has cost."""
+    async def _gated(
+        self, tokens: int, request: Request, call: Callable[[Request], Awaitable[Result]]
+    ) -> Result:
+        """Wait, call, and tell what it has cost. A call that the reader makes again waits again."""
         if not await self._gate.admit(tokens):
             raise BatchStoppedError("The batch is stopped.")
-        reply = await call()
+        turn = _after_the_first(partial(self._gate.admit, tokens))
+        reply = await call(replace(request, patience=replace(request.patience, turn=turn)))
         await self._gate.spend(get_config()["configurable"]["thread_id"], reply.usage)
         return reply
+
+
+def _after_the_first(admit: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[None]]:
+    """A turn to wait for from the second time on. Where the gate has closed, what was begun is finished."""
+    calls = count()
+
+    async def turn() -> None:
+        if next(calls):
+            await admit()
+
+    return turn

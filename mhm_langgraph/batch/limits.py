@@ -25,7 +25,8 @@ class Limits:
         price_out: Price of a million tokens of replies.
         max_failures: How many jobs of a run may fail before it is stopped: a number, or a share such as
             `"50%"`, which is looked at once 20 jobs have ended.
-        requests_per_minute: Model calls a minute, of all workers together.
+        requests_per_minute: Model calls a minute, of all workers together, those made again included. A
+            reader of one's own counts one for each update and answer.
         tokens_per_minute: Tokens a minute, of all workers together; counted before a call, as the size of
             its prompt and the most it may reply.
 

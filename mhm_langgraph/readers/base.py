@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -23,10 +23,13 @@ class Patience:
     Args:
         call_timeout: Seconds that a call may take.
         max_retries: How often a call that failed is made again.
+        turn: Awaited before each call of an async graph, those made again included: who paces many runs
+            together waits there. None is no wait.
     """
 
     call_timeout: float = 300.0
     max_retries: int = 5
+    turn: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

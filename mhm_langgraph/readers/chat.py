@@ -204,7 +204,8 @@ class ChatReader(Reader):
             while True:
                 ask = partial(self.model.ainvoke, call.messages, **self._options(call, patience))
                 try:
-                    said = _Said(*await aattempt(ask, patience.max_retries, patience.call_timeout))
+                    limits = patience.max_retries, patience.call_timeout, patience.turn
+                    said = _Said(*await aattempt(ask, *limits))
                 except Exception as error:
                     call = calls.throw(error)
                 else:

@@ -70,7 +70,10 @@ def attempt(call: Callable[[], Result], max_retries: int) -> tuple[Result, int]:
 
 
 async def aattempt(
-    call: Callable[[], Awaitable[Result]], max_retries: int, call_timeout: float
+    call: Callable[[], Awaitable[Result]],
+    max_retries: int,
+    call_timeout: float,
+    turn: Callable[[], Awaitable[None]] | None = None,
 ) -> tuple[Result, int]:
     """As `attempt`, async.
 
@@ -78,6 +81,7 @@ async def aattempt(
         call: The call.
         max_retries: How often it is made again at most.
         call_timeout: Seconds that each call may take.
+        turn: Awaited before each call; its time is not the call's.
 
     Returns:
         What it returned, and how often it was made again.
@@ -87,6 +91,8 @@ async def aattempt(
     """
 
     async def timed() -> Result:
+        if turn is not None:
+            await turn()
         limit = asyncio.timeout(call_timeout)
         try:
             async with limit:

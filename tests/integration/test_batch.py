@@ -24,12 +24,13 @@ import pytest
 
 from mhm_langgraph import STANDARD, Choice, HeadSelector, Reply, Settings, SettingsError, Turn, Usage, cli
 from mhm_langgraph.batch import Limits, Progress, arun_batch, run_batch
+from mhm_langgraph.batch.gate import OpenGate
 from mhm_langgraph.cli.ask import ask
 from mhm_langgraph.cli.batch import batch
 from mhm_langgraph.testing import ScriptedChatModel, ScriptedReader
 from tests.integration.batch_jobs import by_id, rows, write_jobs, write_real_jobs
 from tests.integration.conftest import document
-from tests.integration.model_server import ModelServer, refuses
+from tests.integration.model_server import ModelServer, refuses, says
 
 PROGRAM = [sys.executable, "-m", "mhm_langgraph.cli", "batch"]
 SMALL: dict[str, Any] = {"heads": 3, "chunk_tokens": 10, "head_tokens": 40}
@@ -316,6 +317,30 @@ async def test_rates_hold_for_all_jobs_together(tmp_path: Path) -> None:
     assert len(times) == 16
     # Twenty calls, ten of them at once, the rest at ten a second. Slower is no mistake, faster is one.
     assert times[-1] - times[0] >= 0.5
+
+
+@pytest.mark.real_model_requests
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_a_call_that_is_made_again_waits_for_its_turn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    """A refusal that passes, an empty reply: the server's calls are those that the gate has let through."""
+    write_jobs(tmp_path / "jobs.jsonl", asked(1))
+    turns: list[int] = []
+    admit = OpenGate.admit
+
+    async def counted(gate: OpenGate, tokens: int) -> bool:
+        turns.append(tokens)
+        return await admit(gate, tokens)
+
+    monkeypatch.setattr(OpenGate, "admit", counted)
+    with ModelServer() as server:
+        server.then(refuses(429), refuses(503), says(""))
+        model = {"model": "openai:test", "base_url": server.url}
+        progress = run_batch(tmp_path / "jobs.jsonl", tmp_path / "out", **model, **SMALL)
+        assert (progress.failed, len(turns)) == (0, len(server.journal))
+    assert len(turns) == 3 + 4
+    assert len(pauses) == 2
 
 
 # What it refuses, before anything is run.
