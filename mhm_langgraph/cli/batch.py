@@ -114,7 +114,7 @@ def batch(
         return fail(MISTAKE, str(error))
     except KeyboardInterrupt:
         _leave(fail(INTERRUPTED, "stopped at once. The same command goes on."))
-    return _told(progress, Path(out), retry_failed)
+    return _told(progress, Path(out))
 
 
 def _engine(name: str, workers: int, address: str | None) -> Engine:
@@ -133,7 +133,7 @@ def _parquet(results: str) -> bool:
     return results == "parquet"
 
 
-def _told(progress: Progress, out: Path, retried: bool) -> int:
+def _told(progress: Progress, out: Path) -> int:
     """What is to be said at the end, and the exit code."""
     failed = progress.failed + progress.failed_before
     if progress.stopped is not None:

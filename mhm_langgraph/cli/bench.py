@@ -82,9 +82,7 @@ def bench(
     ] = _DEFAULT.memory_tokens,
     chunk_tokens: option.ChunkTokens = _DEFAULT.chunk_tokens,
     answer_tokens: option.AnswerTokens = _DEFAULT.answer_tokens,
-    prompts: Annotated[
-        str | None, Option(help="standard, compact or document-first. [default: what suits the model]")
-    ] = None,
+    prompts: option.Prompts = None,
     token_counter: option.TokenCounter = None,
     temperature: Annotated[float | None, Option(help="Of the model's sampling.")] = None,
     top_p: Annotated[float | None, Option(help="Of the model's sampling.")] = None,

@@ -538,8 +538,9 @@ def test_what_shapes_a_reading_in_ask_shapes_it_in_batch() -> None:
     one = {"sources", "question", "db", "thread", "resume", "as_json", "verbose"}
     in_ask, in_batch = (signature(command).parameters for command in (ask, batch))
     assert in_ask.keys() - one <= in_batch.keys()
-    assert in_batch.keys() & Settings.model_fields.keys() == Settings.model_fields.keys() - {"stream_answer"}
-    for name in Settings.model_fields.keys() & in_ask.keys():
+    for there in (in_ask, in_batch):
+        assert there.keys() & Settings.model_fields.keys() == Settings.model_fields.keys() - {"stream_answer"}
+    for name in in_ask.keys() - one:
         assert in_batch[name].default == in_ask[name].default, name
 
 

@@ -24,6 +24,7 @@ from mhm_langgraph import cli, create_mhm_agent
 from mhm_langgraph.cli import ask
 from mhm_langgraph.testing import ScriptedReader
 from tests.integration.conftest import document
+from tests.integration.model_server import HANGS, Behaviour, ModelServer, refuses
 
 QUESTION = "What did Ahab nail to the mast?"
 QUOTE = "“Ahab nailed a doubloon to the mast.”"
@@ -344,6 +345,28 @@ def test_a_reader_that_fails_is_one_line_and_exit_code_1(mhm: Mhm, tmp_path: Pat
     assert (failed.code, failed.out, "Traceback" in failed.err) == (1, "", False)
     assert mhm(*command, "--resume", reader=reader).out == "an answer\n"
     assert "Nothing of it is kept" in mhm("long.txt", *SMALL, reader=Failing()).err
+
+
+@pytest.mark.real_model_requests
+@pytest.mark.allow_hosts(["127.0.0.1"])
+@pytest.mark.parametrize(
+    ("failure", "options", "calls", "reason"),
+    [
+        (refuses(503), ["--max-retries", "2"], 3, "It was tried 3 times"),
+        (HANGS, ["--max-retries", "0", "--call-timeout", "0.2"], 1, "time"),
+    ],
+    ids=["max-retries", "call-timeout"],
+)
+def test_how_long_a_model_is_waited_for_can_be_said(
+    mhm: Mhm, book: str, pauses: list[float], failure: Behaviour, options: list[str], calls: int, reason: str
+) -> None:
+    """The sentences of a failing model name both settings: they are options too."""
+    with ModelServer() as server:
+        server.always = failure
+        model = ["--model", "openai:test", "--base-url", server.url]
+        failed = mhm(book, "-q", QUESTION, *model, *options, *SMALL)
+        assert len(server.journal) == calls
+    assert_refused(failed, reason, code=1)
 
 
 @pytest.mark.parametrize("checkpoint", range(2, 9))
