@@ -53,7 +53,7 @@ from mhm_langgraph.selection import Choice, HeadSelector, named_selector
 from mhm_langgraph.settings import Settings
 from mhm_langgraph.sources import Budget, Chunk, Opener, newly
 from mhm_langgraph.state import Exited, Reading, add_usage, empty_heads, no_usage
-from mhm_langgraph.tokens import TokenCounter
+from mhm_langgraph.tokens import TokenCounter, counting
 from mhm_langgraph.views import AnswerState, ReadState, StepState
 
 __all__ = ["Loop"]
@@ -255,7 +255,11 @@ class Loop:
     ) -> dict[str, Any]:
         """As `_update`, async."""
         reply = await aguarded(state, self._settings(), self.reader.aupdate(request))
-        return await self.recall.akeep(self._updated(state, request, reply, recalled, told))
+        updated = partial(self._updated, state, request, reply, recalled, told)
+        checked = self._settings().grounding != "off"  # by a rule that may block, or take its time
+        return await self.recall.akeep(
+            await (asyncio.to_thread(updated) if checked else counting(self.count, updated))
+        )
 
     def _updated(
         self,

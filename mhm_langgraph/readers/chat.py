@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ from mhm_langgraph.readers.replies import (
 from mhm_langgraph.readers.retry import aattempt, attempt
 from mhm_langgraph.state import Usage, add_usage, no_usage
 from mhm_langgraph.text import trim
-from mhm_langgraph.tokens import TokenCounter, utf8_tokens
+from mhm_langgraph.tokens import TokenCounter, counting, utf8_tokens
 
 __all__ = ["ChatReader"]
 
@@ -106,19 +106,21 @@ class ChatReader(Reader):
 
     def update(self, request: UpdateRequest) -> Reply:
         """Rewrite one head, as `Reader.update`."""
-        return self._run(_update(request), request.patience)
+        return _fitted(self._run(_update(request), request.patience), request.head_tokens, request.count)
 
     async def aupdate(self, request: UpdateRequest) -> Reply:
         """Rewrite one head, as `Reader.aupdate`."""
-        return await self._arun(_update(request), request.patience)
+        reply = await self._arun(_update(request), request.patience)
+        return await counting(request.count, partial(_fitted, reply, request.head_tokens, request.count))
 
     def answer(self, request: AnswerRequest) -> Reply:
         """Answer from memory, as `Reader.answer`."""
-        return self._run(_answer(request), request.patience)
+        return _fitted(self._run(_answer(request), request.patience), request.answer_tokens, request.count)
 
     async def aanswer(self, request: AnswerRequest) -> Reply:
         """Answer from memory, as `Reader.aanswer`."""
-        return await self._arun(_answer(request), request.patience)
+        reply = await self._arun(_answer(request), request.patience)
+        return await counting(request.count, partial(_fitted, reply, request.answer_tokens, request.count))
 
     def pick(self, request: PickRequest) -> Pick:
         """Pick a head, as `Reader.pick`."""
@@ -154,7 +156,8 @@ class ChatReader(Reader):
             The reply, held to its limit; empty where the model twice said nothing of use.
         """
         call = _Call(messages, limit, name)
-        return await self._arun(_ask(call, lambda text: ("", read(text)), held, count), patience)
+        reply = await self._arun(_ask(call, lambda text: ("", read(text)), held), patience)
+        return await counting(count, partial(_fitted, reply, limit, count))
 
     def check(self, load: Load) -> None:
         """Compare the largest prompts with the model's window, where its profile tells it.
@@ -312,7 +315,7 @@ def _update(request: UpdateRequest) -> Calls[Reply]:
         (f"mhm:head:{head}",),
     )
     read = partial(_read_update, head=head, gates=request.gates)
-    return (yield from _ask(call, read, request.heads[head], request.count))
+    return (yield from _ask(call, read, request.heads[head]))
 
 
 def _read_update(text: str, head: int, gates: Gates) -> tuple[Gate, str]:
@@ -326,7 +329,7 @@ def _read_update(text: str, head: int, gates: Gates) -> tuple[Gate, str]:
 
 def _answer(request: AnswerRequest) -> Calls[Reply]:
     call = _Call(answer_messages(request), request.answer_tokens, "answer from heads", stream=request.stream)
-    return (yield from _ask(call, lambda text: ("", clean(text)), "", request.count))
+    return (yield from _ask(call, lambda text: ("", clean(text)), ""))
 
 
 @dataclass(frozen=True)
@@ -344,16 +347,20 @@ Read = Callable[[str], tuple[Gate, str]]
 """What a reply says of the gates, and its text without what is not text."""
 
 
-def _ask(call: _Call, read: Read, held: str, count: TokenCounter) -> Calls[Reply]:
-    """Ask; where the reply is of no use, ask once more; hold the text to its budget."""
+def _fitted(reply: Reply, limit: int, count: TokenCounter) -> Reply:
+    """A reply held to its budget."""
+    kept = trim(reply.text, limit, count)
+    return reply if kept == reply.text else replace(reply, text=kept, cut=True)
+
+
+def _ask(call: _Call, read: Read, held: str) -> Calls[Reply]:
+    """Ask; where the reply is of no use, ask once more."""
     told = yield from _tell(call, read, held)
     usage, retries, retried = told.usage, told.retries, not told.text and not told.gate
     if retried:
         told = yield from _tell(call, read, held)
         usage, retries = add_usage(usage, told.usage), retries + told.retries
-    kept = trim(told.text, call.limit, count)
-    cut = told.cut or kept != told.text
-    return Reply(text=kept, usage=usage, cut=cut, retried=retried, retries=retries, gate=told.gate)
+    return Reply(text=told.text, usage=usage, cut=told.cut, retried=retried, retries=retries, gate=told.gate)
 
 
 def _tell(call: _Call, read: Read, held: str) -> Calls[_Told]:

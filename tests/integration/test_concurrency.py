@@ -153,6 +153,38 @@ async def test_the_extractive_reader_does_not_block_either(tmp_path: Path, name:
         assert (await graph.ainvoke({"question": "paragraph?", "source": name}))["step"] == 5
 
 
+def blocking_count(text: str) -> int:
+    """A token counter that waits, as one that asks a server does."""
+    time.sleep(0)
+    return len(text) // 4
+
+
+def blocking_rule(sentence: str, evidence: Any) -> bool:
+    """A grounding rule that waits."""
+    time.sleep(0)
+    return True
+
+
+@pytest.mark.parametrize("parallel_heads", [1, 2])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"grounding": "reject", "grounding_rule": blocking_rule},
+        {"token_counter": blocking_count},
+        {"token_counter": blocking_count, "recall": 1, "recall_updates": True, "selector": "relevance"},
+    ],
+    ids=["grounding-rule", "token-counter", "all"],
+)
+async def test_what_the_builder_gives_may_block(own: dict[str, Any], parallel_heads: int) -> None:
+    model = ScriptedChatModel(replies=["A fact that is too long for what a head may hold. " * 20])
+    graph = create_mhm_agent(model, parallel_heads=parallel_heads, **own, **SMALL)
+    given: Any = {"question": "?", "document": document(5)}
+    with blocking_raises():
+        out = await graph.ainvoke(given)
+    assert out == await asyncio.to_thread(graph.invoke, given)
+    assert out["step"] >= 5
+
+
 async def test_a_blocking_call_would_be_seen() -> None:
     class Blocking(HangingReader):
         async def aupdate(self, request: Any) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from importlib.util import find_spec
 from typing import Any
 
@@ -41,3 +42,13 @@ def test_the_command_says_so_on_one_line(monkeypatch: pytest.MonkeyPatch, capsys
     assert printed.out == ""
     assert printed.err.startswith("mhm: A local model needs two packages")
     assert printed.err.count("\n") == 1
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_a_server_that_hangs_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_REPLY_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        process: Any = None
+        with pytest.raises(TimeoutError):
+            server.LocalServer(address, "hanging", 8192, process).tokenize("Call me Ishmael.")
