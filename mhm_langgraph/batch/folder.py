@@ -14,6 +14,7 @@ from typing import Any
 from mhm_langgraph import SettingsError, Usage
 from mhm_langgraph.batch.jobs import Job, digest, read_jobs
 from mhm_langgraph.batch.results import ResultsFile, can_go_on
+from mhm_langgraph.files import replacing
 from mhm_langgraph.state import add_usage, no_usage
 
 __all__ = ["Done", "Scan", "check_manifest", "done_jobs", "locked", "scan_jobs", "write_manifest"]
@@ -76,9 +77,8 @@ def write_manifest(path: Path, settings: Mapping[str, Any]) -> None:
         path: The manifest.
         settings: Plain values by name.
     """
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(_manifest(settings), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(_manifest(settings), indent=2) + "\n", encoding="utf-8")
 
 
 def _manifest(settings: Mapping[str, Any]) -> dict[str, Any]:

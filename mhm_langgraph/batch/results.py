@@ -12,12 +12,12 @@ from typing import IO, Any
 from typing_extensions import TypedDict
 
 from mhm_langgraph import Exited, Head, SettingsError, Usage
+from mhm_langgraph.files import cut_torn_line, replacing
 
 __all__ = ["ResultRow", "ResultsFile", "can_go_on", "write_parquet"]
 
 _HEADS = b', "heads": '
 """Begins the last and longest value of a line. No text can hold it: quotes inside are escaped."""
-_BLOCK = 1 << 16
 _ROWS_A_GROUP = 1000  # of a Parquet file
 
 
@@ -64,19 +64,7 @@ class ResultsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[bytes] = path.open("ab+", buffering=0)
-        self._repair()
-
-    def _repair(self) -> None:
-        """Cut the file after its last whole line."""
-        end = self._file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - _BLOCK)
-            self._file.seek(start)
-            found = self._file.read(end - start).rfind(b"\n")
-            end = start + found + 1 if found >= 0 else start
-            if found >= 0:
-                break
-        self._file.truncate(end)
+        cut_torn_line(self._file)
 
     def append(self, rows: Sequence[ResultRow]) -> None:
         """Write rows, and return when they are on disk.
@@ -116,8 +104,8 @@ class ResultsFile:
         Returns:
             How many have gone.
         """
-        partial, dropped = self.path.with_suffix(".partial"), 0
-        with partial.open("wb") as file:
+        dropped = 0
+        with replacing(self.path) as aside, aside.open("wb") as file:
             for (_, line), row in zip(self._lines(), self.summaries(), strict=True):
                 if unwanted(row):
                     dropped += 1
@@ -125,8 +113,7 @@ class ResultsFile:
                     file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        self._file.close()
-        partial.replace(self.path)
+            self._file.close()
         self._file = self.path.open("ab+", buffering=0)
         return dropped
 
@@ -173,12 +160,11 @@ def write_parquet(results: ResultsFile, path: Path) -> None:
         from pyarrow.parquet import ParquetWriter
     except ModuleNotFoundError as error:
         raise SettingsError('Parquet files need their extra: pip install "mhm-langgraph[batch]"') from error
-    schema, partial = _schema(pa), path.with_suffix(".partial")
+    schema = _schema(pa)
     try:
-        with ParquetWriter(partial, schema, compression="zstd") as writer:
+        with replacing(path) as aside, ParquetWriter(aside, schema, compression="zstd") as writer:
             for rows in _groups(results.rows(), _ROWS_A_GROUP):
                 writer.write_table(_table(pa, rows, schema))
-        partial.replace(path)
     except OSError as error:
         raise SettingsError(
             f"{path} can not be written: {error}. All results are in {results.path}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from mhm_langgraph import SettingsError
 from mhm_langgraph.errors import shown
 from mhm_langgraph.evaluation.records import Trajectory
 from mhm_langgraph.evaluation.tasks import format_length
+from mhm_langgraph.files import cut_torn_line, replacing
 
 __all__ = ["BenchFolder", "Key", "files_of", "key_of", "read_bench", "read_trajectories"]
 
@@ -133,7 +133,7 @@ class BenchFolder:
         try:
             _hold(self._file, self.path)
             self._write_bench()
-            self._drop_torn_line()
+            cut_torn_line(self._file)
             self._take_stock()
         except BaseException:
             self._file.close()
@@ -164,27 +164,8 @@ class BenchFolder:
             starts = [*held.get("starts", []), *starts]
         elif (self.path / _LINES).stat().st_size:
             raise SettingsError(f"{self.path} holds trajectories, but no {_BENCH}: name another folder.")
-        # Renamed into place, so that a kill leaves the old one or the new one.
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps({**facts, "starts": starts}, indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
-
-    def _drop_torn_line(self) -> None:
-        """Cut off what a kill left of a last line: it was never finished, and is done again."""
-        assert self._file is not None  # noqa: S101  # used inside `with` only
-        size = self._file.seek(0, os.SEEK_END)
-        end = size
-        while end:
-            start = max(0, end - 65_536)
-            self._file.seek(start)
-            block = self._file.read(end - start)
-            if (newline := block.rfind(b"\n")) >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end < size:
-            self._file.truncate(end)
-        self._file.seek(0, os.SEEK_END)
+        with replacing(path) as aside:
+            aside.write_text(json.dumps({**facts, "starts": starts}, indent=2) + "\n", encoding="utf-8")
 
     def _take_stock(self) -> None:
         """Which runs are finished, and how many have failed: those are done again."""

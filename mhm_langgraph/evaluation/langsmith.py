@@ -22,6 +22,7 @@ from mhm_langgraph.evaluation.measures import Score, score
 from mhm_langgraph.evaluation.records import Sample, Trajectory
 from mhm_langgraph.evaluation.runner import Samples
 from mhm_langgraph.evaluation.tasks import format_length
+from mhm_langgraph.files import replacing
 from mhm_langgraph.text import fingerprint
 
 __all__ = ["UploadError", "check_langsmith", "feedback_of", "upload_bench"]
@@ -106,9 +107,8 @@ class _Record:
     def write(self) -> None:
         """Keep it, whole or not at all."""
         held = {"bench": self.bench, "experiments": self.experiments, "uploaded": sorted(self.uploaded)}
-        draft = self.path.with_suffix(".draft")
-        draft.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
-        draft.replace(self.path)
+        with replacing(self.path) as aside:
+            aside.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
 
 
 class _Upload:

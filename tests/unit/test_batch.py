@@ -178,7 +178,7 @@ def test_half_a_surrogate_pair_does_not_stop_parquet(results: ResultsFile, tmp_p
 
 def test_a_disk_that_does_not_take_parquet_is_one_sentence(results: ResultsFile, tmp_path: Path) -> None:
     results.append([row("a")])
-    (tmp_path / "results.partial").mkdir()
+    (tmp_path / "results.parquet.partial").mkdir()
     with pytest.raises(SettingsError, match=r"results.parquet can not be written: .* are in .*results.jsonl"):
         write_parquet(results, tmp_path / "results.parquet")
 

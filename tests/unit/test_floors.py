@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; within a floor a module may import its neighbours, but two never each other.
 FLOORS = [
-    ["errors", "tokens", "text", "settings", "state", "retention", "recall"],
+    ["errors", "tokens", "text", "settings", "state", "retention", "recall", "files"],
     [
         "selection",
         "sources",
