@@ -403,9 +403,11 @@ def main() -> None:
 
 
 def _part(name: str, results: list[Result]) -> dict[str, Any]:
-    measured = conditions("python -m benchmarks.chat") | {
+    conversations = len({probe.conversation for probe in results[0].probes})
+    options = f"--only local --local {conversations}" if name != "simulation" else "--only simulation"
+    measured = conditions(f"python -m benchmarks.chat {options}") | {
         "text": f"paragraphs of HotpotQA ({data_folder().name})",
-        "conversations": str(len({probe.conversation for probe in results[0].probes})),
+        "conversations": str(conversations),
     }
     return {
         "note": _NOTES[name],
